@@ -1,0 +1,167 @@
+"""Every setting of the cloud, typed, with defaults that work on a laptop.
+
+`etc/novaflow.toml` shows the same keys with a line why; a test keeps the two alike. An unknown or mistyped key stops the
+service with an error that names its path.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from novaflow.models import QuotaLimits
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file."""
+
+
+class Identity(Section, frozen=True, kw_only=True):
+    """The identity service: where it listens and what the first start creates."""
+
+    host: str = "127.0.0.1"
+    port: int = 5000
+    admin_port: int = 35357
+    region: str = "RegionOne"
+    admin_user: str = "admin"
+    admin_password: str = ""  # empty: a random one, kept in the state directory
+    admin_project: str = "admin"
+    service_project: str = "service"
+    token_seconds: int = 3600
+    url: str = ""  # where the other services find it; empty: http://host:port
+
+
+class Image(Section, frozen=True, kw_only=True):
+    """The image service."""
+
+    host: str = "127.0.0.1"
+    port: int = 9292
+    max_bytes: int = 64 * 2**30  # of one upload
+    url: str = ""
+
+
+class Api(Section, frozen=True, kw_only=True):
+    """nova-api."""
+
+    host: str = "127.0.0.1"
+    port: int = 8774
+    max_body_bytes: int = 114688  # Nova's osapi_max_request_body_size
+    max_limit: int = 1000  # servers in one page
+    token_cache_seconds: float = 10.0
+    default_availability_zone: str = "nova"
+    url: str = ""
+
+
+class Bus(Section, frozen=True, kw_only=True):
+    """How the services reach each other."""
+
+    url: str = "memory://"
+    delivery: str = "durable"  # durable or icehouse
+    prefetch: int = 64  # messages one process works on at a time
+    publish_timeout: float = 30.0  # seconds a message may wait for the broker
+    retries: int = 3  # of a handler that fails unexpectedly, before the dead-letter queue
+    retry_delay: float = 1.0  # seconds before the first retry; doubles
+    drain_timeout: float = 20.0  # seconds a shutdown waits for handlers
+
+
+class Database(Section, frozen=True, kw_only=True):
+    """Where the records are."""
+
+    url: str = ""  # empty: sqlite+aiosqlite in the state directory
+    pool_size: int = 8
+    retries: int = 8  # of a transaction that met a deadlock or a lost connection
+    statement_timeout: float = 30.0  # seconds
+
+
+class Scheduler(Section, frozen=True, kw_only=True):
+    """How hosts are chosen."""
+
+    max_attempts: int = 3  # hosts tried for one server
+    cpu_allocation_ratio: float = 16.0
+    ram_allocation_ratio: float = 1.5
+    disk_allocation_ratio: float = 1.0
+    filters: tuple[str, ...] = ("retry", "availability_zone", "compute", "ram", "core", "disk")
+    ram_weight: float = 1.0
+
+
+class Conductor(Section, frozen=True, kw_only=True):
+    """The recovery of tasks that stopped moving."""
+
+    task_lease: float = 60.0  # seconds without a sign of life before a task is ordered again
+    task_attempts: int = 5  # orders of one task before it ends with a fault
+    recovery_interval: float = 10.0  # seconds between two looks
+
+
+class Network(Section, frozen=True, kw_only=True):
+    """The flat network servers get their addresses from."""
+
+    name: str = "private"
+    cidr: str = "10.0.0.0/16"
+
+
+class Compute(Section, frozen=True, kw_only=True):
+    """The compute hosts."""
+
+    virt: str = "auto"  # auto, fake, or a libvirt URI
+    virt_type: str = "auto"  # auto, kvm or qemu
+    hosts: int = 1  # compute hosts in one process, for experiments
+    host: str = ""  # this host's name; empty: the machine's
+    availability_zone: str = "nova"
+    heartbeat_interval: float = 10.0
+    service_down_time: float = 60.0  # seconds without a heartbeat before a service counts as down
+    spawns_at_once: int = 4
+    stop_timeout: float = 60.0  # seconds a guest may take to power itself off
+    console_bytes: int = 102400  # kept of a guest's console for the API
+    fake_vcpus: int = 1000
+    fake_ram_mb: int = 8_000_000
+    fake_disk_gb: int = 1_000_000
+
+
+class Trace(Section, frozen=True, kw_only=True):
+    """Where the spans go."""
+
+    enabled: bool = True
+    max_bytes: int = 64 * 2**20  # of one process's file before it is rotated
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """The whole file."""
+
+    state_dir: str = ".state"
+    log_level: str = "WARNING"
+    drain_timeout: float = 30.0  # seconds a stopping service may take
+    identity: Identity = Identity()
+    image: Image = Image()
+    api: Api = Api()
+    bus: Bus = Bus()
+    database: Database = Database()
+    scheduler: Scheduler = Scheduler()
+    conductor: Conductor = Conductor()
+    network: Network = Network()
+    compute: Compute = Compute()
+    quota: QuotaLimits = QuotaLimits()
+    trace: Trace = Trace()
+
+    @property
+    def identity_url(self) -> str:
+        """Where the identity service is found, without a version."""
+        return self.identity.url or f"http://{self.identity.host}:{self.identity.port}"
+
+    @property
+    def image_url(self) -> str:
+        """Where the image service is found, without a version."""
+        return self.image.url or f"http://{self.image.host}:{self.image.port}"
+
+    @property
+    def api_url(self) -> str:
+        """Where nova-api is found, without a version."""
+        return self.api.url or f"http://{self.api.host}:{self.api.port}"
+
+    @property
+    def database_url(self) -> str:
+        """A SQLAlchemy URL."""
+        return self.database.url or f"sqlite+aiosqlite:///{Path(self.state_dir).absolute() / 'novaflow.sqlite'}"
+
+
+def load(path: Path) -> Config:
+    """Read `path`; raises msgspec.ValidationError naming the offending key, OSError when it cannot be read."""
+    return msgspec.toml.decode(path.read_bytes(), type=Config)

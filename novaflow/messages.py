@@ -1,0 +1,171 @@
+"""Every message and procedure on the bus, in the order of a boot.
+
+A docstring says who sends the message to whom and what it asks. Whatever concerns one server carries the task
+that ordered it: the receiver's writes are fenced by it (novaflow.db.servers). Handlers may see a message
+twice; the task makes the second one harmless.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from novaflow.models import Address, BuildPlan, Context, Fault, HostResources, RequestSpec, Server, Value
+from novaflow.states import Event, Power, Task, Vm
+from rpc.procedure import Call, Cast
+
+SCHEDULER: Final = "scheduler"
+CONDUCTOR: Final = "conductor"
+COMPUTE: Final = "compute"
+
+
+class BuildInstance(Value, frozen=True, kw_only=True):
+    """api, conductor -> scheduler -> compute: build this server. `tried` lists hosts that failed it."""
+
+    context: Context
+    server_id: str
+    task_id: str
+    spec: RequestSpec
+    attempt: int = 1
+    tried: tuple[str, ...] = ()
+    admin_password: str = ""
+
+    def __repr__(self) -> str:
+        return f"BuildInstance(server_id={self.server_id!r}, task_id={self.task_id!r}, attempt={self.attempt})"
+
+
+class ServerOrder(Value, frozen=True, kw_only=True):
+    """api, conductor -> compute: do to this server what the procedure's name says."""
+
+    context: Context
+    server_id: str
+    task_id: str
+
+
+class RebootOrder(ServerOrder, frozen=True, kw_only=True):
+    """api, conductor -> compute: reboot this server by asking its guest (soft), or by power (hard)."""
+
+    hard: bool = False
+
+
+class TaskStep(Value, frozen=True, kw_only=True):
+    """compute -> conductor: the worker of this task on `host` asks or reports something."""
+
+    server_id: str
+    task_id: str
+    host: str
+
+
+class Progress(TaskStep, frozen=True, kw_only=True):
+    """compute -> conductor: `event` happened to the server; `power` is what the hypervisor says now."""
+
+    event: Event
+    power: Power | None = None
+
+
+class NewState(Value, frozen=True, kw_only=True):
+    """conductor -> compute: the report was recorded, the server is now in this state."""
+
+    vm: Vm
+    task: Task
+
+
+class Failure(TaskStep, frozen=True, kw_only=True):
+    """compute -> conductor: the task failed on this host. A build that `may_retry` goes to another host."""
+
+    context: Context
+    fault: Fault
+    power: Power | None = None
+    may_retry: bool = False
+    build: BuildInstance | None = None
+
+
+class Allocated(Value, frozen=True, kw_only=True):
+    """conductor -> compute: the addresses that are this server's until it is deleted."""
+
+    addresses: tuple[Address, ...]
+
+
+class Guest(Value, frozen=True, kw_only=True):
+    """A server as one host's hypervisor has it."""
+
+    server_id: str
+    power: Power
+
+
+class HostStarted(Value, frozen=True, kw_only=True):
+    """compute -> conductor: this host serves from now on, and these guests are on its hypervisor."""
+
+    host: str
+    resources: HostResources
+    availability_zone: str
+    guests: tuple[Guest, ...] = ()
+
+
+class HostedServer(Value, frozen=True, kw_only=True):
+    """One server that the database places on a host."""
+
+    id: str
+    vm: Vm
+    task: Task
+    power: Power
+    task_id: str | None = None
+
+
+class HostServers(Value, frozen=True, kw_only=True):
+    """conductor -> compute: every server that the database places on this host."""
+
+    servers: tuple[HostedServer, ...]
+
+
+class Heartbeat(Value, frozen=True, kw_only=True):
+    """compute -> conductor: this host lives, has this, and still works on these tasks."""
+
+    host: str
+    resources: HostResources
+    running: tuple[str, ...] = ()
+
+
+class PowerReport(Value, frozen=True, kw_only=True):
+    """compute -> conductor: the hypervisor says that this guest's power state is now `power`."""
+
+    host: str
+    server_id: str
+    power: Power
+    seen_at: datetime
+
+
+class ConsoleAsk(Value, frozen=True, kw_only=True):
+    """api -> compute: the last `lines` lines (None: all that is kept) of this server's console."""
+
+    server_id: str
+    lines: int | None = None
+
+
+class ConsoleText(Value, frozen=True, kw_only=True):
+    """compute -> api: what the guest wrote to its serial console."""
+
+    output: str
+
+
+class Nothing(Value, frozen=True, kw_only=True):
+    """The reply of a call that has nothing to say but that it is done."""
+
+
+# fmt: off
+BUILD_INSTANCES:        Final = Cast(topic=SCHEDULER, method="build_instances", request=BuildInstance)
+
+BUILD_AND_RUN_INSTANCE: Final = Cast(topic=COMPUTE, method="build_and_run_instance", request=BuildInstance)
+TERMINATE_INSTANCE:     Final = Cast(topic=COMPUTE, method="terminate_instance", request=ServerOrder)
+START_INSTANCE:         Final = Cast(topic=COMPUTE, method="start_instance", request=ServerOrder)
+STOP_INSTANCE:          Final = Cast(topic=COMPUTE, method="stop_instance", request=ServerOrder)
+REBOOT_INSTANCE:        Final = Cast(topic=COMPUTE, method="reboot_instance", request=RebootOrder)
+GET_CONSOLE_OUTPUT:     Final = Call(topic=COMPUTE, method="get_console_output", request=ConsoleAsk, reply=ConsoleText)
+
+START_BUILD:            Final = Call(topic=CONDUCTOR, method="start_build", request=TaskStep, reply=BuildPlan)
+ALLOCATE_NETWORK:       Final = Call(topic=CONDUCTOR, method="allocate_network", request=TaskStep, reply=Allocated)
+GET_SERVER:             Final = Call(topic=CONDUCTOR, method="get_server", request=TaskStep, reply=Server)
+REPORT_PROGRESS:        Final = Call(topic=CONDUCTOR, method="report_progress", request=Progress, reply=NewState)
+REPORT_FAILURE:         Final = Call(topic=CONDUCTOR, method="report_failure", request=Failure, reply=NewState)
+HOST_STARTED:           Final = Call(topic=CONDUCTOR, method="host_started", request=HostStarted, reply=HostServers)
+HEARTBEAT:              Final = Call(topic=CONDUCTOR, method="heartbeat", request=Heartbeat, reply=Nothing)
+REPORT_POWER:           Final = Cast(topic=CONDUCTOR, method="report_power", request=PowerReport)
+# fmt: on

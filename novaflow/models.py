@@ -1,0 +1,285 @@
+"""The nouns of the cloud as frozen values: what is read from the database, carried by messages and decided upon.
+
+All are msgspec structs, so the bus and the JSON columns use one definition. Sizes carry their unit in the
+name; times are timezone-aware UTC.
+"""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from novaflow.states import Power, State, Task, Vm, state_of
+
+ADMIN_ROLE: Final = "admin"
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True):
+    """A frozen value with named fields."""
+
+
+class Context(Value, frozen=True, kw_only=True):
+    """Who asks, on behalf of which project, in which request.
+
+    `token` is the user's token, for the calls a worker makes to the image service in the user's name; it never shows in a repr.
+    """
+
+    request_id: str
+    user_id: str
+    project_id: str
+    user_name: str = ""
+    project_name: str = ""
+    roles: tuple[str, ...] = ()
+    token: str = ""
+    audit_id: str = ""
+
+    @property
+    def is_admin(self) -> bool:
+        """May use the Admin API and see every project."""
+        return ADMIN_ROLE in self.roles
+
+    def __repr__(self) -> str:
+        return f"Context(request_id={self.request_id!r}, user_id={self.user_id!r}, project_id={self.project_id!r})"
+
+
+class Flavor(Value, frozen=True, kw_only=True):
+    """How big a server is. `id` is the flavor id of the API (`1` for m1.tiny)."""
+
+    id: str
+    name: str
+    vcpus: int
+    ram_mb: int
+    disk_gb: int
+    ephemeral_gb: int = 0
+    swap_mb: int = 0
+    rxtx_factor: float = 1.0
+    is_public: bool = True
+    is_disabled: bool = False
+    description: str | None = None
+    extra_specs: dict[str, str] = {}
+
+
+class ImageFacts(Value, frozen=True, kw_only=True):
+    """What the compute side needs to know of an image; from the image service's metadata."""
+
+    id: str
+    name: str = ""
+    disk_format: str = "raw"
+    container_format: str = "bare"
+    size_bytes: int = 0
+    min_disk_gb: int = 0
+    min_ram_mb: int = 0
+    md5: str = ""
+    sha512: str = ""
+    kernel_id: str = ""
+    ramdisk_id: str = ""
+    status: str = "active"
+    visibility: str = "private"
+    owner: str = ""
+    properties: dict[str, str] = {}
+
+
+class KeyPair(Value, frozen=True, kw_only=True):
+    """A user's SSH public key; `fingerprint` is MD5 in colon-separated hex, as Nova shows it."""
+
+    name: str
+    user_id: str
+    public_key: str
+    fingerprint: str
+    type: str = "ssh"
+    created_at: datetime | None = None
+
+
+class Address(Value, frozen=True, kw_only=True):
+    """One fixed address of a server."""
+
+    network: str
+    ip: str
+    mac: str
+    version: int = 4
+
+
+class InjectedFile(Value, frozen=True, kw_only=True):
+    """A file put into the server at boot; `contents` is base64, as the API took it."""
+
+    path: str
+    contents: str
+
+
+class Fault(Value, frozen=True, kw_only=True):
+    """Why the last task of a server did not succeed. `code` is an HTTP status, as in Nova's fault."""
+
+    code: int
+    message: str
+    details: str = ""
+    created_at: datetime | None = None
+
+
+class Server(Value, frozen=True, kw_only=True):
+    """One server as the database has it. `task_id` names the task that owns it now, if any."""
+
+    id: str
+    name: str
+    hostname: str
+    project_id: str
+    user_id: str
+    flavor: Flavor
+    image_id: str
+    vm: Vm
+    task: Task
+    power: Power
+    created_at: datetime
+    updated_at: datetime
+    task_id: str | None = None
+    host: str | None = None
+    description: str | None = None
+    kernel_id: str = ""
+    ramdisk_id: str = ""
+    key_name: str | None = None
+    metadata: dict[str, str] = {}
+    tags: tuple[str, ...] = ()
+    addresses: tuple[Address, ...] = ()
+    availability_zone: str = ""
+    has_config_drive: bool = False
+    reservation_id: str = ""
+    launch_index: int = 0
+    access_ipv4: str = ""
+    access_ipv6: str = ""
+    disk_config: str = "MANUAL"
+    is_locked: bool = False
+    progress: int = 0
+    launched_at: datetime | None = None
+    deleted_at: datetime | None = None
+    fault: Fault | None = None
+
+    @property
+    def state(self) -> State:
+        """Where in the table of novaflow.states this server is."""
+        return state_of(self.vm, self.task)
+
+    @property
+    def status(self) -> str:
+        """The status the API shows."""
+        return self.state.status
+
+
+class BuildPlan(Value, frozen=True, kw_only=True):
+    """All that a compute host needs to build one server."""
+
+    server: Server
+    image: ImageFacts | None = None
+    user_data: str = ""  # base64
+    files: tuple[InjectedFile, ...] = ()
+    public_key: str = ""
+
+
+class RequestSpec(Value, frozen=True, kw_only=True):
+    """What the scheduler decides upon; travels with the build so that it need not be read again."""
+
+    project_id: str
+    user_id: str
+    flavor: Flavor
+    image: ImageFacts | None = None
+    availability_zone: str = ""  # empty: any
+    force_host: str = ""
+    hints: dict[str, str] = {}
+
+
+class HostResources(Value, frozen=True, kw_only=True):
+    """What a compute host has, as its driver reports it."""
+
+    vcpus: int
+    ram_mb: int
+    disk_gb: int
+    hypervisor_type: str = "QEMU"
+    hypervisor_version: int = 0
+    hypervisor_hostname: str = ""
+    cpu_info: dict[str, object] = {}
+    host_ip: str = "127.0.0.1"
+
+
+class Host(Value, frozen=True, kw_only=True):
+    """One compute host as the scheduler sees it. `id` is stable over the host's life (a UUID)."""
+
+    id: str
+    name: str
+    resources: HostResources
+    vcpus_used: int = 0
+    ram_mb_used: int = 0
+    disk_gb_used: int = 0
+    servers: int = 0
+    is_up: bool = True
+    is_enabled: bool = True
+    availability_zone: str = "nova"
+
+
+class ServiceRecord(Value, frozen=True, kw_only=True):
+    """One process of the cloud, as `openstack compute service list` shows it."""
+
+    id: int
+    uuid: str
+    binary: str  # nova-scheduler, nova-conductor, nova-compute
+    host: str
+    zone: str
+    is_enabled: bool
+    is_up: bool
+    updated_at: datetime
+    disabled_reason: str | None = None
+    is_forced_down: bool = False
+
+
+class TaskRecord(Value, frozen=True, kw_only=True):
+    """One accepted API action on one server: Nova's instance action. `state` is running, done, error or superseded."""
+
+    id: str
+    server_id: str
+    action: str  # create, delete, start, stop, reboot ... as Nova's instance_actions.py names them
+    request_id: str
+    user_id: str
+    project_id: str
+    state: str
+    created_at: datetime
+    updated_at: datetime
+    message: str | None = None
+    host: str | None = None
+    attempts: int = 1
+    finished_at: datetime | None = None
+
+
+class TaskEvent(Value, frozen=True, kw_only=True):
+    """One step of a task on one host: Nova's instance action event."""
+
+    name: str
+    host: str | None
+    result: str | None  # Success, Error or None while it runs
+    started_at: datetime
+    finished_at: datetime | None = None
+    details: str | None = None
+
+
+class QuotaLimits(Value, frozen=True, kw_only=True):
+    """The limits of one project (or the defaults); -1 is unlimited. Names are Nova's."""
+
+    instances: int = 10
+    cores: int = 20
+    ram: int = 51200  # MB
+    key_pairs: int = 100
+    metadata_items: int = 128
+    injected_files: int = 5
+    injected_file_content_bytes: int = 10240
+    injected_file_path_bytes: int = 255
+    server_groups: int = 10
+    server_group_members: int = 10
+    fixed_ips: int = -1
+    floating_ips: int = 10
+    security_groups: int = 10
+    security_group_rules: int = 20
+
+
+class Usage(Value, frozen=True, kw_only=True):
+    """What a project has in use now."""
+
+    instances: int = 0
+    cores: int = 0
+    ram: int = 0
+    key_pairs: int = 0

@@ -1,0 +1,43 @@
+"""What can go wrong on the bus, and how an error of the application crosses it.
+
+An application error crosses as a code and fields, never as a class name: the receiving side finds
+the class in its own closed registry (`ErrorCodec`), so no message can name a class to import.
+"""
+
+from typing import Protocol
+
+
+class BusError(Exception):
+    """Something the bus itself could not do."""
+
+
+class CallTimeout(BusError):
+    """No reply came within the deadline of the call."""
+
+
+class Unroutable(BusError):
+    """No queue takes this message: there is no such topic, or no such host."""
+
+
+class NotConnected(BusError):
+    """The broker stayed away for as long as the message was allowed to wait."""
+
+
+class BadMessage(BusError):
+    """A message that does not say what it must: broken JSON, unknown method, missing argument."""
+
+
+class RemoteFailure(BusError):
+    """The handler failed unexpectedly; its error has no counterpart here. Carries its type and text."""
+
+
+class ErrorCodec(Protocol):
+    """How the application's expected errors travel."""
+
+    def encode(self, error: Exception) -> tuple[str, dict[str, object]] | None:
+        """The code and the JSON-ready fields of an expected error; None for any other exception."""
+        ...
+
+    def decode(self, code: str, fields: dict[str, object]) -> Exception | None:
+        """The error that `code` names, rebuilt; None when this side does not know the code."""
+        ...
