@@ -23,6 +23,10 @@ class NotConnected(BusError):
     """The broker stayed away for as long as the message was allowed to wait."""
 
 
+class Refused(BusError):
+    """The broker is there and does not let us: wrong credentials, no such vhost, a queue of another delivery mode."""
+
+
 class BadMessage(BusError):
     """A message that does not say what it must: broken JSON, unknown method, missing argument."""
 

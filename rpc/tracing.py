@@ -101,7 +101,7 @@ class Tracer:
             service=self._service,
             trace_id=here.trace_id,
             span_id=here.span_id,
-            parent_id=above.span_id if above else None,
+            parent_id=(above.span_id or None) if above else None,
             start=time.time(),
             attributes=dict(attributes or {}),
         )
