@@ -1,0 +1,57 @@
+"""Starting a build: the transition and, from the same read, everything the compute host needs."""
+
+from typing import Final
+
+import msgspec
+from sqlalchemy import bindparam, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from novaflow.db.records import BUILD_COLUMNS, SERVER_COLUMNS, plan_of
+from novaflow.db.schema.compute import server_builds, servers
+from novaflow.db.standing import Standing
+from novaflow.db.transitions import Moved, Step, move_locked
+from novaflow.errors import NotFound, TaskSuperseded
+from novaflow.models import BuildPlan, RequestSpec
+
+_SIZES: Final = (servers.c.vcpus, servers.c.ram_mb, servers.c.disk_gb)
+_PLAN: Final = (
+    select(*SERVER_COLUMNS, *BUILD_COLUMNS, *_SIZES)
+    .join_from(servers, server_builds, server_builds.c.server_id == servers.c.id)
+    .where(servers.c.id == bindparam("b_id"))
+    .with_for_update()
+)
+_SPEC: Final = (
+    select(
+        servers.c.project_id,
+        servers.c.user_id,
+        servers.c.flavor,
+        server_builds.c.image,
+        server_builds.c.availability_zone,
+        server_builds.c.force_host,
+        server_builds.c.hints,
+    )
+    .join_from(servers, server_builds, server_builds.c.server_id == servers.c.id)
+    .where(servers.c.id == bindparam("b_id"))
+)
+_SPEC_FIELDS: Final = ("project_id", "user_id", "flavor", "image", "availability_zone", "force_host", "hints")
+
+
+async def start(connection: AsyncConnection, step: Step) -> tuple[BuildPlan, Moved]:
+    """Make the step BUILD_STARTED; the plan shows the server as it is afterwards. Raises as `move`."""
+    row = (await connection.execute(_PLAN, {"b_id": step.server_id})).one_or_none()
+    if row is None:
+        raise TaskSuperseded(server_id=step.server_id, task_id=step.task_id)
+    plan = plan_of(row[: -len(_SIZES)])
+    server = plan.server
+    standing = Standing(server.id, server.state, server.task_id, server.host, server.project_id, *row[-len(_SIZES) :])
+    moved = await move_locked(connection, step, standing)
+    after = msgspec.structs.replace(server, vm=moved.state.vm, task=moved.state.task, updated_at=step.now)
+    return msgspec.structs.replace(plan, server=after), moved
+
+
+async def spec(connection: AsyncConnection, server_id: str) -> RequestSpec:
+    """What the scheduler decides upon, from what was recorded. Raises NotFound."""
+    row = (await connection.execute(_SPEC, {"b_id": server_id})).one_or_none()
+    if row is None:
+        raise NotFound(kind="Instance", key=server_id)
+    return RequestSpec(**dict(zip(_SPEC_FIELDS, row, strict=True)))

@@ -1,0 +1,143 @@
+"""Making servers: the rows of all of them, their tasks, their history and the quota they take, in one transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from novaflow.db import tasks, usages
+from novaflow.db.claims import disk_gb
+from novaflow.db.ids import new_uuid, row_id
+from novaflow.db.schema.compute import server_builds, servers
+from novaflow.db.transitions import Transition, record
+from novaflow.models import Context, Flavor, ImageFacts, InjectedFile, QuotaLimits, Server, Value
+from novaflow.quotas import ask_of
+from novaflow.states import SCHEDULING, Event, Power
+
+CREATE: Final = "create"
+
+
+class NewServer(Value, frozen=True, kw_only=True):
+    """A server as the API decided it, before it exists. `user_data` and file contents are base64."""
+
+    name: str
+    hostname: str
+    flavor: Flavor
+    image_id: str = ""
+    id: str = msgspec.field(default_factory=new_uuid)
+    description: str | None = None
+    kernel_id: str = ""
+    ramdisk_id: str = ""
+    key_name: str | None = None
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    availability_zone: str = ""  # as asked for; empty: any
+    has_config_drive: bool = False
+    reservation_id: str = ""
+    launch_index: int = 0
+    access_ipv4: str = ""
+    access_ipv6: str = ""
+    disk_config: str = "MANUAL"
+    user_data: str = ""
+    files: tuple[InjectedFile, ...] = ()
+    public_key: str = ""
+    image: ImageFacts | None = None
+    force_host: str = ""
+    hints: dict[str, str] = msgspec.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"NewServer(id={self.id!r}, name={self.name!r})"
+
+
+_INSERT_SERVERS: Final = insert(servers)
+_INSERT_BUILDS: Final = insert(server_builds)
+_SHARED: Final = tuple(name for name in NewServer.__struct_fields__ if name in Server.__struct_fields__)
+
+
+@dataclass(frozen=True)
+class Creation:
+    """Servers about to be made, with all identifiers they will have."""
+
+    context: Context
+    drafts: Sequence[NewServer]
+    servers: tuple[Server, ...]
+    history: tuple[tuple[str, Transition], ...]
+    now: datetime
+
+
+def plan(context: Context, drafts: Sequence[NewServer], now: datetime) -> Creation:
+    """Decide identifiers and values, so that writing them twice is recognised."""
+    made = tuple(_server_of(context, draft, now) for draft in drafts)
+    return Creation(context, drafts, made, tuple((row_id(now), _made(server)) for server in made), now)
+
+
+async def write(connection: AsyncConnection, creation: Creation, limits: QuotaLimits) -> None:
+    """Write the rows; raises QuotaExceeded, and IntegrityError when these very servers exist.
+
+    The quota comes last: its row is the one that other creations wait for.
+    """
+    rows = [_row_of(server) for server in creation.servers]
+    builds = [_build_of(draft) for draft in creation.drafts]
+    orders = [
+        tasks.row_of(creation.context, server.id, server.task_id or "", CREATE, creation.now)
+        for server in creation.servers
+    ]
+    await connection.execute(_INSERT_SERVERS, rows if len(rows) > 1 else rows[0])
+    await connection.execute(_INSERT_BUILDS, builds if len(builds) > 1 else builds[0])
+    await tasks.add(connection, orders)
+    await record(connection, creation.history, creation.now)
+    ask = ask_of(draft.flavor for draft in creation.drafts)
+    await usages.reserve(connection, ask, limits, project_id=creation.context.project_id)
+
+
+def _server_of(context: Context, draft: NewServer, now: datetime) -> Server:
+    return Server(
+        **{name: getattr(draft, name) for name in _SHARED},
+        project_id=context.project_id,
+        user_id=context.user_id,
+        vm=SCHEDULING.vm,
+        task=SCHEDULING.task,
+        task_id=new_uuid(),
+        power=Power.NOSTATE,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _made(server: Server) -> Transition:
+    return Transition(
+        server_id=server.id,
+        task_id=server.task_id or "",
+        event=Event.CREATE_ORDERED,
+        before=None,
+        after=SCHEDULING,
+    )
+
+
+def _row_of(server: Server) -> dict[str, Any]:
+    fields = {name: getattr(server, name) for name in Server.__struct_fields__}
+    return fields | {
+        "flavor_id": server.flavor.id,
+        "vcpus": server.flavor.vcpus,
+        "ram_mb": server.flavor.ram_mb,
+        "disk_gb": disk_gb(server.flavor),
+        "moved_at": server.created_at,
+        "is_deleted": False,
+    }
+
+
+def _build_of(draft: NewServer) -> dict[str, Any]:
+    return {
+        "server_id": draft.id,
+        "user_data": draft.user_data,
+        "files": draft.files,
+        "public_key": draft.public_key,
+        "image": draft.image,
+        "availability_zone": draft.availability_zone,
+        "force_host": draft.force_host,
+        "hints": draft.hints,
+    }

@@ -1,0 +1,178 @@
+"""The compute hosts: what they have, what is claimed of it, and whether they live.
+
+A host lives as its `nova-compute` service does: the same beat, in the same transaction, keeps both. So disabling or
+forcing down the service is seen by whoever looks for a host.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+from sqlalchemy import and_, bindparam, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from novaflow.clock import Clock
+from novaflow.db import beats, claims
+from novaflow.db.database import Database
+from novaflow.db.ids import new_uuid
+from novaflow.db.inserts import insert_once
+from novaflow.db.schema.hosts import hosts, services
+from novaflow.errors import NotFound
+from novaflow.models import Host, HostResources, Value
+
+COMPUTE: Final = "nova-compute"
+_DOWN_TIME: Final = 60.0  # seconds, as config.Compute.service_down_time
+
+
+class HostStatistics(Value, frozen=True, kw_only=True):
+    """What all enabled hosts have together."""
+
+    count: int
+    servers: int
+    vcpus: int
+    vcpus_used: int
+    ram_mb: int
+    ram_mb_used: int
+    disk_gb: int
+    disk_gb_used: int
+
+
+_ALL: Final = (
+    select(
+        hosts.c.id,
+        hosts.c.name,
+        hosts.c.resources,
+        hosts.c.vcpus_used,
+        hosts.c.ram_mb_used,
+        hosts.c.disk_gb_used,
+        hosts.c.servers,
+        hosts.c.availability_zone,
+        services.c.is_enabled,
+        services.c.is_forced_down,
+        services.c.updated_at,
+    )
+    .join_from(hosts, services, and_(services.c.host == hosts.c.name, services.c.binary == COMPUTE), isouter=True)
+    .order_by(hosts.c.name)
+)
+_ONE: Final = _ALL.where(or_(hosts.c.id == bindparam("b_key"), hosts.c.name == bindparam("b_key")))
+_SUMS: Final = (
+    select(
+        func.count(),
+        *(
+            func.coalesce(func.sum(hosts.c[name]), 0)
+            for name in ("servers", "vcpus", "vcpus_used", "ram_mb", "ram_mb_used", "disk_gb", "disk_gb_used")
+        ),
+    )
+    .join_from(hosts, services, and_(services.c.host == hosts.c.name, services.c.binary == COMPUTE))
+    .where(services.c.is_enabled.is_(True))
+)
+_REFRESH: Final = (
+    update(hosts)
+    .where(hosts.c.name == bindparam("b_name"))
+    .values(
+        resources=bindparam("b_resources"),
+        vcpus=bindparam("b_vcpus"),
+        ram_mb=bindparam("b_ram_mb"),
+        disk_gb=bindparam("b_disk_gb"),
+        availability_zone=func.coalesce(
+            bindparam("b_zone", type_=hosts.c.availability_zone.type), hosts.c.availability_zone
+        ),
+        updated_at=bindparam("b_now"),
+    )
+)
+_ADD: Final = insert(hosts)
+
+
+class Hosts:
+    """The compute hosts of the cloud, in the database."""
+
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+
+    async def started(self, name: str, resources: HostResources, availability_zone: str) -> None:
+        """A host serves from now on. What is claimed of it is counted again from its servers."""
+        new_id = new_uuid()
+        now = self._clock.now()
+
+        async def work(connection: AsyncConnection) -> None:
+            await _upsert(connection, name, resources, availability_zone, new_id=new_id, now=now)
+            await claims.recount(connection, name)
+            await beats.beat(connection, COMPUTE, name, availability_zone, new_uuid=new_id, now=now)
+
+        await self._db.write(work)
+
+    async def heartbeat(self, name: str, resources: HostResources) -> None:
+        """A host lives and has this."""
+        new_id = new_uuid()
+        now = self._clock.now()
+
+        async def work(connection: AsyncConnection) -> None:
+            await _upsert(connection, name, resources, None, new_id=new_id, now=now)
+            await beats.beat(connection, COMPUTE, name, None, new_uuid=new_id, now=now)
+
+        await self._db.write(work)
+
+    async def reconcile(self, name: str) -> None:
+        """Set what is claimed of a host to what its servers take; right also while servers are claimed and deleted."""
+        await self._db.write(partial(claims.recount, host=name))
+
+    async def all(self, now: datetime, down_time: float) -> list[Host]:
+        """Every host by name; one that showed no sign of life for `down_time` seconds before `now` is down."""
+
+        async def work(connection: AsyncConnection) -> Sequence[Any]:
+            return (await connection.execute(_ALL)).all()
+
+        return [_host_of(row, now, down_time) for row in await self._db.read(work)]
+
+    async def get(self, id_or_name: str, *, now: datetime | None = None, down_time: float = _DOWN_TIME) -> Host:
+        """One host. Raises NotFound."""
+
+        async def work(connection: AsyncConnection) -> Any:
+            return (await connection.execute(_ONE, {"b_key": id_or_name})).first()
+
+        row = await self._db.read(work)
+        if row is None:
+            raise NotFound(kind="Compute host", key=id_or_name)
+        return _host_of(row, now or self._clock.now(), down_time)
+
+    async def statistics(self) -> HostStatistics:
+        """What all enabled hosts have together."""
+
+        async def work(connection: AsyncConnection) -> Any:
+            return (await connection.execute(_SUMS)).one()
+
+        count, *sums = tuple(await self._db.read(work))
+        names = HostStatistics.__struct_fields__[1:]
+        return HostStatistics(count=count, **{name: int(value) for name, value in zip(names, sums, strict=True)})
+
+
+async def _upsert(
+    connection: AsyncConnection, name: str, resources: HostResources, zone: str | None, *, new_id: str, now: datetime
+) -> None:
+    """Of two that find no row, one adds it and the other refreshes what the first has added."""
+    sizes = {"vcpus": resources.vcpus, "ram_mb": resources.ram_mb, "disk_gb": resources.disk_gb}
+    values: dict[str, Any] = {f"b_{key}": value for key, value in sizes.items()}
+    values |= {"b_name": name, "b_resources": resources, "b_zone": zone, "b_now": now}
+    if (await connection.execute(_REFRESH, values)).rowcount:
+        return
+    fresh = {"id": new_id, "name": name, "availability_zone": zone or beats.DEFAULT_ZONE, "resources": resources}
+    fresh |= sizes | dict.fromkeys(("vcpus_used", "ram_mb_used", "disk_gb_used", "servers"), 0)
+    if not await insert_once(connection, _ADD, fresh | {"created_at": now, "updated_at": now}):
+        await connection.execute(_REFRESH, values)
+
+
+def _host_of(row: Any, now: datetime, down_time: float) -> Host:
+    return Host(
+        id=row.id,
+        name=row.name,
+        resources=row.resources,
+        vcpus_used=row.vcpus_used,
+        ram_mb_used=row.ram_mb_used,
+        disk_gb_used=row.disk_gb_used,
+        servers=row.servers,
+        availability_zone=row.availability_zone,
+        is_enabled=bool(row.is_enabled),
+        is_up=beats.is_up(row.updated_at, now, down_time, is_forced_down=row.is_forced_down),
+    )

@@ -1,0 +1,69 @@
+"""The tables as revision 0001 made them: a copy that later changes of the schema do not touch.
+
+It needs nothing of alembic, so that a new database is made without importing it.
+"""
+
+import sqlalchemy as sa
+
+from novaflow.db.migrations.initial import compute, hosts, identity, images
+from novaflow.db.schema.metadata import METADATA
+
+REVISION = "0001"
+
+# nova/db/sqlalchemy/migrate_repo/versions/216_havana.py: name, flavorid, vcpus, memory_mb, root_gb
+_FLAVORS = (
+    ("m1.tiny", "1", 1, 512, 1),
+    ("m1.small", "2", 1, 2048, 20),
+    ("m1.medium", "3", 2, 4096, 40),
+    ("m1.large", "4", 4, 8192, 80),
+    ("m1.xlarge", "5", 8, 16384, 160),
+)
+
+
+def create(connection: sa.Connection) -> None:
+    """Make the tables, and Icehouse's default flavors.
+
+    MariaDB does not roll back DDL: what an interrupted run has made is found and completed by the next one.
+    """
+    tables = _tables()
+    there = set(sa.inspect(connection).get_table_names())
+    for table in tables.sorted_tables:
+        if table.name not in there:
+            table.create(connection, checkfirst=False)
+        else:
+            for index in table.indexes:
+                index.create(connection, checkfirst=True)
+    flavors = tables.tables["flavors"]
+    if connection.scalar(sa.select(sa.func.count()).select_from(flavors)) == 0:
+        connection.execute(sa.insert(flavors), _default_flavors())
+
+
+def drop(connection: sa.Connection) -> None:
+    """Remove the tables and all that is in them."""
+    _tables().drop_all(connection)
+
+
+def _tables() -> sa.MetaData:
+    tables = sa.MetaData(naming_convention=METADATA.naming_convention)
+    for part in (compute, hosts, identity, images):
+        part.declare(tables)
+    return tables
+
+
+def _default_flavors() -> list[dict[str, object]]:
+    return [
+        {
+            "name": name,
+            "id": flavor_id,
+            "vcpus": vcpus,
+            "ram_mb": ram_mb,
+            "disk_gb": disk_gb,
+            "ephemeral_gb": 0,
+            "swap_mb": 0,
+            "rxtx_factor": 1.0,
+            "is_public": True,
+            "is_disabled": False,
+            "extra_specs": "{}",
+        }
+        for name, flavor_id, vcpus, ram_mb, disk_gb in _FLAVORS
+    ]

@@ -1,0 +1,191 @@
+"""Accepting an API action on a server: one task per server, guarded by the table of novaflow.states.
+
+An order that the table allows while another task runs takes that task's place (delete always, a hard
+reboot that of a soft one); the old task is superseded and its worker finds out at its next write.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import bindparam, func, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from novaflow.db import tasks
+from novaflow.db.ids import new_uuid, row_id
+from novaflow.db.schema.compute import servers
+from novaflow.db.standing import lock, release_all
+from novaflow.db.transitions import Transition, record
+from novaflow.errors import NotFound, WrongState
+from novaflow.models import Context, Server
+from novaflow.states import MOVES, RULES, Event, Power, State, advance
+
+DELETE: Final = "delete"
+_NONE: Final = ""
+
+
+@dataclass(frozen=True)
+class Order:
+    """An action about to be accepted, with all identifiers it will have."""
+
+    context: Context
+    server_id: str
+    action: str
+    event: Event
+    now: datetime
+    task_id: str
+    row_ids: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An order was accepted. `server` is the server afterwards, when that is known without reading it again."""
+
+    transitions: Sequence[Transition] = ()
+    server: Server | None = None
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What the conditional UPDATE expects to find."""
+
+    state: State
+    task_id: str | None
+    host: str | None
+
+
+def plan(context: Context, server_id: str, action: str, event: Event, now: datetime) -> Order:
+    """Decide identifiers, so that writing the order twice is recognised."""
+    return Order(context, server_id, action, event, now, new_uuid(), (row_id(now), row_id(now)))
+
+
+_WHERE: Final = (
+    servers.c.id == bindparam("b_id"),
+    servers.c.vm == bindparam("b_vm_before"),
+    servers.c.task == bindparam("b_task_before"),
+    func.coalesce(servers.c.task_id, _NONE) == bindparam("b_old_task_id"),
+    func.coalesce(servers.c.host, _NONE) == bindparam("b_host"),
+)
+_MOVED: Final[dict[str, Any]] = {
+    "vm": bindparam("b_vm"),
+    "task": bindparam("b_task"),
+    "updated_at": bindparam("b_now"),
+    "moved_at": bindparam("b_now"),
+}
+_ORDER: Final = update(servers).where(*_WHERE).values(_MOVED | {"task_id": bindparam("b_task_id")})
+_DELETE: Final = (
+    update(servers)
+    .where(servers.c.id == bindparam("b_id"))  # locked and looked at by then
+    .values(
+        _MOVED
+        | {
+            "task_id": None,
+            "power": Power.NOSTATE,
+            "addresses": (),
+            "is_deleted": True,
+            "deleted_at": bindparam("b_now"),
+        }
+    )
+)
+
+
+async def accept(connection: AsyncConnection, order: Order, seen: Server) -> Accepted:
+    """Give the server to the order's task. `seen` is the server as the caller read it, and mostly still true.
+
+    Raises WrongState when the server's state does not allow the action, NotFound when it is gone.
+    """
+    as_seen = _Before(seen.state, seen.task_id, seen.host)
+    if (seen.state, order.event) in MOVES and await _take(connection, order, as_seen):
+        return Accepted(transitions=await _accepted(connection, order, as_seen), server=_after(order, seen))
+    server = await lock(connection, order.server_id)
+    if await _is_applied(connection, order):
+        return Accepted()
+    if server is None or server.is_deleted:
+        raise NotFound(kind="Instance", key=order.server_id)
+    _guard(order, server.state)
+    before = _Before(server.state, server.task_id, server.host)
+    await _take(connection, order, before)
+    return Accepted(transitions=await _accepted(connection, order, before))
+
+
+async def delete_here(connection: AsyncConnection, order: Order, *, on_host: bool) -> Sequence[Transition] | None:
+    """Delete a server without its compute host, in one step; None when it is on one and `on_host` is not allowed.
+
+    Raises NotFound when it is gone.
+    """
+    server = await lock(connection, order.server_id)
+    if await _is_applied(connection, order):
+        return ()
+    if server is None or server.is_deleted:
+        raise NotFound(kind="Instance", key=order.server_id)
+    if server.host is not None and not on_host:
+        return None
+    deleting = advance(server.state, Event.DELETE_ORDERED)
+    gone = advance(deleting, Event.DELETED)
+    await connection.execute(
+        _DELETE, {"b_id": order.server_id, "b_vm": gone.vm, "b_task": gone.task, "b_now": order.now}
+    )
+    await tasks.supersede(connection, server.task_id, order.now)
+    over = {"state": tasks.DONE, "finished_at": order.now, "host": server.host}
+    row = tasks.row_of(order.context, order.server_id, order.task_id, order.action, order.now, **over)
+    await tasks.add(connection, [row])
+    steps = (
+        _transition(order, Event.DELETE_ORDERED, server.state, deleting, server.host),
+        _transition(order, Event.DELETED, deleting, gone, server.host),
+    )
+    await record(connection, tuple(zip(order.row_ids, steps, strict=True)), order.now)
+    await release_all(connection, server)
+    return steps
+
+
+async def _take(connection: AsyncConnection, order: Order, before: _Before) -> bool:
+    after = advance(before.state, order.event)
+    values = {
+        "b_id": order.server_id,
+        "b_vm_before": before.state.vm,
+        "b_task_before": before.state.task,
+        "b_old_task_id": before.task_id or _NONE,
+        "b_host": before.host or _NONE,
+        "b_vm": after.vm,
+        "b_task": after.task,
+        "b_task_id": order.task_id,
+        "b_now": order.now,
+    }
+    return (await connection.execute(_ORDER, values)).rowcount == 1
+
+
+async def _accepted(connection: AsyncConnection, order: Order, before: _Before) -> Sequence[Transition]:
+    await tasks.supersede(connection, before.task_id, order.now)
+    row = tasks.row_of(order.context, order.server_id, order.task_id, order.action, order.now, host=before.host)
+    await tasks.add(connection, [row])
+    step = _transition(order, order.event, before.state, advance(before.state, order.event), before.host)
+    await record(connection, [(order.row_ids[0], step)], order.now)
+    return (step,)
+
+
+async def _is_applied(connection: AsyncConnection, order: Order) -> bool:
+    """An earlier try whose outcome was not known has been committed after all."""
+    return await tasks.get(connection, order.task_id) is not None
+
+
+def _after(order: Order, seen: Server) -> Server:
+    state = advance(seen.state, order.event)
+    changes = {"vm": state.vm, "task": state.task, "task_id": order.task_id, "updated_at": order.now}
+    return msgspec.structs.replace(seen, **changes)
+
+
+def _transition(order: Order, event: Event, before: State, after: State, host: str | None) -> Transition:
+    return Transition(
+        server_id=order.server_id, task_id=order.task_id, event=event, before=before, after=after, host=host
+    )
+
+
+def _guard(order: Order, state: State) -> None:
+    """Nova looks at vm_state first, then at task_state (nova/compute/api.py, check_instance_state)."""
+    if (state, order.event) in MOVES:
+        return
+    allowed = {rule.before.vm for rule in RULES if rule.event is order.event}
+    attribute, value = ("task_state", state.task.wire) if state.vm in allowed else ("vm_state", state.vm.value)
+    raise WrongState(action=order.action, server_id=order.server_id, attribute=attribute, state=str(value))

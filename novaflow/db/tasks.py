@@ -1,0 +1,203 @@
+"""The rows of tasks: who ordered what of which server, how it went, and which have stopped moving.
+
+A running task is alive as long as its server moves or somebody renews it. Of several that would take
+up a task again, one wins: the UPDATE is conditional on the sign of life that was seen.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import bindparam, exists, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from novaflow.db.inserts import insert_once
+from novaflow.db.records import SERVER_COLUMNS, TASK_COLUMNS, server_of, task_of
+from novaflow.db.schema.compute import servers, task_events, tasks
+from novaflow.models import Context, Server, TaskEvent, TaskRecord, Value
+
+RUNNING: Final = "running"
+DONE: Final = "done"
+ERROR: Final = "error"
+SUPERSEDED: Final = "superseded"
+
+
+class StaleTask(Value, frozen=True, kw_only=True):
+    """A running task without a sign of life since `task.updated_at`, and its server."""
+
+    server: Server
+    task: TaskRecord
+
+
+_INSERT: Final = insert(tasks)
+_FINISH: Final = (
+    update(tasks)
+    .where(tasks.c.id == bindparam("b_id"), tasks.c.state == RUNNING)
+    .values(
+        state=bindparam("b_state"),
+        message=bindparam("b_message"),
+        host=func.coalesce(bindparam("b_host", type_=tasks.c.host.type), tasks.c.host),
+        moved_at=bindparam("b_now"),
+        finished_at=bindparam("b_now"),
+    )
+)
+_SUPERSEDE: Final = (
+    update(tasks)
+    .where(tasks.c.id == bindparam("b_id"), tasks.c.state == RUNNING)
+    .values(state=SUPERSEDED, moved_at=bindparam("b_now"), finished_at=bindparam("b_now"))
+)
+_STALE: Final = (
+    select(*TASK_COLUMNS, servers.c.moved_at, *SERVER_COLUMNS)
+    .join_from(tasks, servers, servers.c.id == tasks.c.server_id)
+    .where(
+        tasks.c.state == RUNNING,
+        tasks.c.moved_at < bindparam("b_before"),
+        servers.c.moved_at < bindparam("b_before"),
+    )
+    .order_by(tasks.c.moved_at, tasks.c.id)
+    .limit(bindparam("b_limit"))
+)
+_RENEW: Final = (
+    update(tasks)
+    .where(tasks.c.id.in_(bindparam("b_ids", expanding=True)), tasks.c.state == RUNNING)
+    .values(moved_at=bindparam("b_now"))
+)
+_RETAKE: Final = (
+    update(tasks)
+    .where(
+        tasks.c.id == bindparam("b_id"),
+        tasks.c.state == RUNNING,
+        tasks.c.moved_at <= bindparam("b_seen"),
+        ~exists().where(servers.c.id == tasks.c.server_id, servers.c.moved_at > bindparam("b_seen")),
+    )
+    .values(attempts=tasks.c.attempts + 1, moved_at=bindparam("b_now"))
+)
+_OF_SERVER: Final = (
+    select(*TASK_COLUMNS)
+    .where(tasks.c.server_id == bindparam("b_id"))
+    .order_by(tasks.c.created_at.desc(), tasks.c.id.desc())
+)
+_OF_REQUEST: Final = _OF_SERVER.where(tasks.c.request_id == bindparam("b_request_id")).limit(1)
+_ONE: Final = select(*TASK_COLUMNS).where(tasks.c.id == bindparam("b_id"))
+_BEGIN: Final = insert(task_events)
+_END: Final = (
+    update(task_events)
+    .where(
+        task_events.c.task_id == bindparam("b_task_id"),
+        task_events.c.name == bindparam("b_name"),
+        task_events.c.host == bindparam("b_host"),
+        task_events.c.finished_at.is_(None),
+    )
+    .values(result=bindparam("b_result"), details=bindparam("b_details"), finished_at=bindparam("b_now"))
+)
+_EVENT_FIELDS: Final = TaskEvent.__struct_fields__
+_EVENTS: Final = (
+    select(*(task_events.c[name] for name in _EVENT_FIELDS))
+    .where(task_events.c.task_id == bindparam("b_task_id"))
+    .order_by(task_events.c.id)
+)
+
+
+def row_of(context: Context, server_id: str, task_id: str, action: str, now: datetime, **more: Any) -> dict[str, Any]:
+    """The row of a new task: running, first attempt."""
+    return {
+        "id": task_id,
+        "server_id": server_id,
+        "action": action,
+        "request_id": context.request_id,
+        "user_id": context.user_id,
+        "project_id": context.project_id,
+        "state": RUNNING,
+        "attempts": 1,
+        "host": None,
+        "message": None,
+        "created_at": now,
+        "moved_at": now,
+        "finished_at": None,
+    } | more
+
+
+async def add(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the rows of new tasks."""
+    await connection.execute(_INSERT, rows if len(rows) > 1 else rows[0])
+
+
+async def finish(
+    connection: AsyncConnection, task_id: str, state: str, now: datetime, *, host: str | None, message: str | None
+) -> None:
+    """The task is over."""
+    values = {"b_id": task_id, "b_state": state, "b_now": now, "b_host": host, "b_message": message}
+    await connection.execute(_FINISH, values)
+
+
+async def supersede(connection: AsyncConnection, task_id: str | None, now: datetime) -> None:
+    """Another task takes over, if one was running at all."""
+    if task_id is not None:
+        await connection.execute(_SUPERSEDE, {"b_id": task_id, "b_now": now})
+
+
+async def stale(connection: AsyncConnection, before: datetime, limit: int) -> list[StaleTask]:
+    """Running tasks without a sign of life since `before`, the longest silent first."""
+    rows = await connection.execute(_STALE, {"b_before": before, "b_limit": limit})
+    return [_stale_of(tuple(row)) for row in rows]
+
+
+def _stale_of(row: tuple[Any, ...]) -> StaleTask:
+    split = len(TASK_COLUMNS)
+    task = task_of(row[:split])
+    seen: datetime = max(task.updated_at, row[split])
+    return StaleTask(task=msgspec.structs.replace(task, updated_at=seen), server=server_of(row[split + 1 :]))
+
+
+async def renew(connection: AsyncConnection, task_ids: Sequence[str], now: datetime) -> None:
+    """A sign of life of these tasks."""
+    await connection.execute(_RENEW, {"b_ids": list(task_ids), "b_now": now})
+
+
+async def retake(connection: AsyncConnection, task_id: str, seen: datetime, now: datetime) -> bool:
+    """Take up a task again; False when it is over, or showed a sign of life after `seen`."""
+    values = {"b_id": task_id, "b_seen": seen, "b_now": now}
+    return (await connection.execute(_RETAKE, values)).rowcount == 1
+
+
+async def get(connection: AsyncConnection, task_id: str) -> TaskRecord | None:
+    """One task."""
+    row = (await connection.execute(_ONE, {"b_id": task_id})).one_or_none()
+    return None if row is None else task_of(row)
+
+
+async def of_server(connection: AsyncConnection, server_id: str) -> list[TaskRecord]:
+    """Every task of a server, newest first."""
+    return [task_of(row) for row in await connection.execute(_OF_SERVER, {"b_id": server_id})]
+
+
+async def of_request(connection: AsyncConnection, server_id: str, request_id: str) -> TaskRecord | None:
+    """What one request ordered of a server."""
+    row = (await connection.execute(_OF_REQUEST, {"b_id": server_id, "b_request_id": request_id})).one_or_none()
+    return None if row is None else task_of(row)
+
+
+async def begin_event(connection: AsyncConnection, row_id: str, task_id: str, event: TaskEvent) -> None:
+    """A host starts a step of a task."""
+    values = {name: getattr(event, name) for name in _EVENT_FIELDS}
+    await insert_once(connection, _BEGIN, values | {"id": row_id, "task_id": task_id})
+
+
+async def end_event(connection: AsyncConnection, task_id: str, event: TaskEvent) -> None:
+    """A host ends the step of this name that it had started."""
+    values = {
+        "b_task_id": task_id,
+        "b_name": event.name,
+        "b_host": event.host,
+        "b_result": event.result,
+        "b_details": event.details,
+        "b_now": event.finished_at,
+    }
+    await connection.execute(_END, values)
+
+
+async def events(connection: AsyncConnection, task_id: str) -> list[TaskEvent]:
+    """The steps of a task, oldest first."""
+    rows = await connection.execute(_EVENTS, {"b_task_id": task_id})
+    return [TaskEvent(**dict(zip(_EVENT_FIELDS, row, strict=True))) for row in rows]
