@@ -1,0 +1,1 @@
+"""Keystone's API v3, one file per resource."""
