@@ -1,0 +1,262 @@
+"""Booting servers: check all of it, record it, order it.
+
+Everything is checked before anything is written. Quota and rows are then one transaction, and the build is ordered after it: if
+the process dies or the bus fails in between, the servers are recorded with a task that nobody works on, which
+is what recovery looks for. So a create is accepted once it is recorded.
+"""
+
+import logging
+import secrets
+import string
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import msgspec
+
+from novaflow.clock import Clock
+from novaflow.config import Config
+from novaflow.db.creation import NewServer
+from novaflow.db.hosts import Hosts
+from novaflow.db.keypairs import KeyPairs
+from novaflow.db.quotas import Quotas
+from novaflow.db.servers import Servers
+from novaflow.errors import Forbidden, Invalid, NotFound, QuotaExceeded, Unauthorized
+from novaflow.messages import BUILD_INSTANCES, BuildInstance
+from novaflow.models import Context, Flavor, ImageFacts, InjectedFile, QuotaLimits, RequestSpec, Server, Value
+from novaflow.operations.boot_rules import (
+    boot_files,
+    check_files,
+    check_image,
+    check_metadata,
+    host_name,
+    numbered,
+)
+from novaflow.operations.flavors import FlavorOperations
+from novaflow.operations.rights import admin_only
+from novaflow.quotas import largest_count
+from rpc.bus import Bus
+from rpc.errors import BusError
+from rpc.tracing import Tracer
+
+_FORCED_HOST: Final = "os_compute_api:servers:create:forced_host"
+_RESERVATION_LETTERS: Final = string.ascii_lowercase + string.digits
+log = logging.getLogger(__name__)
+
+
+class Images(Protocol):
+    """What booting asks of the image service."""
+
+    async def show(self, image_id: str, token: str) -> ImageFacts:
+        """The image as the owner of `token` sees it; raises NotFound, Unauthorized, Forbidden, ServiceUnavailable."""
+        ...
+
+
+class BootRequest(Value, frozen=True, kw_only=True):
+    """What a client asks for: between `min_count` and `max_count` servers that differ in nothing but their numbers."""
+
+    name: str
+    flavor_id: str
+    image_id: str
+    admin_password: str
+    min_count: int = 1
+    max_count: int = 1
+    description: str | None = None
+    key_name: str | None = None
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    user_data: str = ""  # base64
+    files: tuple[InjectedFile, ...] = ()
+    has_config_drive: bool = False
+    availability_zone: str = ""  # empty: any
+    force_host: str = ""
+    hints: dict[str, str] = msgspec.field(default_factory=dict)
+    access_ipv4: str = ""
+    access_ipv6: str = ""
+    disk_config: str = "MANUAL"
+    tags: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"BootRequest(name={self.name!r}, flavor_id={self.flavor_id!r}, image_id={self.image_id!r})"
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """What the checks read, and found good."""
+
+    flavor: Flavor
+    image: ImageFacts
+    public_key: str
+    limits: QuotaLimits
+    availability_zone: str
+
+
+class ServerBoot:
+    """The way from a request to recorded servers whose builds are ordered. `new_id` names servers."""
+
+    def __init__(
+        self,
+        *,
+        servers: Servers,
+        flavors: FlavorOperations,
+        keypairs: KeyPairs,
+        quotas: Quotas,
+        hosts: Hosts,
+        images: Images,
+        bus: Bus,
+        config: Config,
+        clock: Clock,
+        tracer: Tracer,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        self._servers = servers
+        self._flavors = flavors
+        self._keypairs = keypairs
+        self._quotas = quotas
+        self._hosts = hosts
+        self._images = images
+        self._bus = bus
+        self._config = config
+        self._clock = clock
+        self._tracer = tracer
+        self._new_id = new_id
+
+    async def boot(self, context: Context, request: BootRequest) -> list[Server]:
+        """Record the servers and order their builds.
+
+        Raises Invalid (flavor, image, key, zone), Forbidden, LimitExceeded, QuotaExceeded, ServiceUnavailable; then nothing was
+        written. As many as the quota leaves are made if that is at least `min_count`.
+        """
+        found = await self._check(context, request)
+        made = await self._record(context, request, found)
+        for server in made:
+            await self._order(context, request, found, server)
+        return made
+
+    async def _check(self, context: Context, request: BootRequest) -> _Checked:
+        if request.force_host:
+            admin_only(context, _FORCED_HOST)
+        with self._tracer.span("db", "check flavor, key pair, quota"):
+            flavor = await self._flavor(context, request.flavor_id)
+            public_key = await self._public_key(context, request.key_name)
+            limits = await self._quotas.limits(context.project_id, self._config.quota)
+            check_metadata(request.metadata, limits)
+            check_files(request.files, limits)
+            zone = await self._zone(request)
+        image = await self._image(context, request.image_id)
+        check_image(image, flavor, context)
+        return _Checked(flavor, image, public_key, limits, zone)
+
+    async def _flavor(self, context: Context, flavor_id: str) -> Flavor:
+        try:
+            return await self._flavors.get(context, flavor_id)
+        except NotFound as error:
+            raise Invalid(reason=str(error)) from error
+
+    async def _public_key(self, context: Context, name: str | None) -> str:
+        if name is None:
+            return ""
+        try:
+            return (await self._keypairs.get(context.user_id, name)).public_key
+        except NotFound as error:
+            raise Invalid(reason="Invalid key_name provided.") from error
+
+    async def _image(self, context: Context, image_id: str) -> ImageFacts:
+        try:
+            return await self._images.show(image_id, context.token)
+        except NotFound as error:
+            raise Invalid(reason="Can not find requested image") from error
+        except (Forbidden, Unauthorized) as error:
+            raise Invalid(reason=f"Not authorized for image {image_id}.") from error
+
+    async def _zone(self, request: BootRequest) -> str:
+        """The zone asked for; empty if the forced host is in another one, since the host counts then."""
+        if not request.force_host and not request.availability_zone:
+            return ""
+        hosts = await self._hosts.all(self._clock.now(), self._config.compute.service_down_time)
+        if not request.force_host:
+            if all(
+                host.availability_zone != request.availability_zone for host in hosts if host.is_up and host.is_enabled
+            ):
+                raise Invalid(reason="Invalid input received: The requested availability zone is not available")
+            return request.availability_zone
+        forced = next((host for host in hosts if host.name == request.force_host), None)
+        if forced is None:
+            raise Invalid(reason=f"Compute host {request.force_host} could not be found.")
+        return request.availability_zone if forced.availability_zone == request.availability_zone else ""
+
+    async def _record(self, context: Context, request: BootRequest, found: _Checked) -> list[Server]:
+        """One transaction; again with fewer servers while the quota leaves room for `min_count`."""
+        count = request.max_count
+        while True:
+            drafts = self._drafts(request, found, count)
+            try:
+                with self._tracer.span("db", "record server", attributes={"count": count}) as span:
+                    made = await self._servers.create(context, drafts, found.limits)
+                    span.attributes["server_id"] = made[0].id
+                    return made
+            except QuotaExceeded:
+                usage = await self._quotas.usage(context.project_id, context.user_id)
+                count = largest_count(usage, found.limits, found.flavor, at_most=count - 1)
+                if count < request.min_count:
+                    raise
+
+    def _drafts(self, request: BootRequest, found: _Checked, count: int) -> Sequence[NewServer]:
+        reservation = "r-" + "".join(secrets.choice(_RESERVATION_LETTERS) for _ in range(8))
+        kernel_id, ramdisk_id = boot_files(found.image)
+        drafts = []
+        for index in range(count):
+            server_id = self._new_id()
+            name = numbered(request.name, index, count)
+            drafts.append(
+                NewServer(
+                    id=server_id,
+                    name=name,
+                    hostname=host_name(name, server_id),
+                    flavor=found.flavor,
+                    image_id=found.image.id,
+                    image=found.image,
+                    kernel_id=kernel_id,
+                    ramdisk_id=ramdisk_id,
+                    description=request.description,
+                    key_name=request.key_name,
+                    public_key=found.public_key,
+                    metadata=request.metadata,
+                    tags=request.tags,
+                    availability_zone=found.availability_zone,
+                    has_config_drive=request.has_config_drive,
+                    reservation_id=reservation,
+                    launch_index=index,
+                    access_ipv4=request.access_ipv4,
+                    access_ipv6=request.access_ipv6,
+                    disk_config=request.disk_config,
+                    user_data=request.user_data,
+                    files=request.files,
+                    force_host=request.force_host,
+                    hints=request.hints,
+                )
+            )
+        return drafts
+
+    async def _order(self, context: Context, request: BootRequest, found: _Checked, server: Server) -> None:
+        spec = RequestSpec(
+            project_id=context.project_id,
+            user_id=context.user_id,
+            flavor=found.flavor,
+            image=found.image,
+            availability_zone=found.availability_zone,
+            force_host=request.force_host,
+            hints=request.hints,
+        )
+        order = BuildInstance(
+            context=context,
+            server_id=server.id,
+            task_id=server.task_id or "",
+            spec=spec,
+            admin_password=request.admin_password,
+        )
+        try:
+            await self._bus.cast(BUILD_INSTANCES, order)
+        except BusError as failure:
+            # The servers are recorded: recovery orders the build again when the bus is back.
+            log.warning("server %s is recorded, but its build could not be ordered yet: %s", server.id, failure)

@@ -1,0 +1,1 @@
+"""nova-api: the front doors through which clients reach the cloud."""

@@ -1,0 +1,177 @@
+"""`POST /servers`: from the body to what is asked for, and the answer. Source: nova/api/openstack/compute/servers.py (create)."""
+
+import random
+import uuid
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from novaflow.config import Network
+from novaflow.errors import Invalid
+from novaflow.models import NETWORKS_HINT, NO_NETWORK, InjectedFile
+from novaflow.operations.server_boot import BootRequest
+from services.api.openstack.frame import Api, checked, context, links, microversion, read_json, reply
+from services.api.openstack.microversion import Version
+from services.api.openstack.schema import is_uuid
+from services.api.openstack.server_schemas import create_schema
+from services.api.openstack.server_views import created
+
+# No letters that are mistaken for one another; one of each group at least (nova/utils.py, DEFAULT_PASSWORD_SYMBOLS).
+_PASSWORD_GROUPS: Final = ("23456789", "ABCDEFGHJKLMNPQRSTUVWXYZ", "abcdefghijkmnopqrstuvwxyz")
+_PASSWORD_LENGTH: Final = 12
+_NETWORKS: Final = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
+_DEVICES_REFUSED: Final = (
+    "Block Device Mapping is Invalid: only the server's own image at boot index 0, to a local disk, is supported."
+)
+
+
+async def create(api: Api, request: web.Request) -> web.Response:
+    """Record the servers, order their builds, answer 202."""
+    version = microversion(request)
+    body = checked(await read_json(request), create_schema(version))
+    asked = boot_request(body, version, api.config.network)
+    made = await api.boots.boot(context(request), asked)
+    request["span"].attributes["server_id"] = made[0].id
+    if body["server"].get("return_reservation_id"):
+        return reply({"reservation_id": made[0].reservation_id}, HTTPStatus.ACCEPTED)
+    here = links(request)
+    shown = created(made[0], here, body["server"].get("security_groups"), asked.admin_password)
+    return reply({"server": shown}, HTTPStatus.ACCEPTED, {"Location": f"{here.versioned}/servers/{made[0].id}"})
+
+
+def boot_request(body: Mapping[str, Any], version: Version, network: Network) -> BootRequest:
+    """What a checked body asks for; raises Invalid where its parts do not fit each other or this cloud."""
+    server: Mapping[str, Any] = body["server"]
+    image_id = _image_id(server)
+    _refuse_devices(server, image_id)
+    _refuse_networks(server.get("networks"), network)
+    _refuse_security_groups(server)
+    zone, force_host = _placement(server.get("availability_zone") or "")
+    min_count, max_count = _counts(server)
+    name = server["name"]
+    return BootRequest(
+        name=name,
+        flavor_id=_last_part(str(server["flavorRef"])),
+        image_id=image_id,
+        admin_password=server.get("adminPass") or generate_password(),
+        min_count=min_count,
+        max_count=max_count,
+        # Before 2.19 the description of a server was its name.
+        description=server.get("description") if version >= (2, 19) else name,
+        key_name=server.get("key_name"),
+        metadata=server.get("metadata", {}),
+        user_data=server.get("user_data", ""),
+        files=tuple(
+            InjectedFile(path=file["path"], contents=file["contents"]) for file in server.get("personality", ())
+        ),
+        has_config_drive=server.get("config_drive", False),
+        availability_zone=zone,
+        force_host=force_host,
+        hints=_hints(body),
+        access_ipv4=server.get("accessIPv4", ""),
+        access_ipv6=server.get("accessIPv6", ""),
+        disk_config=server.get("OS-DCF:diskConfig", "MANUAL"),
+    )
+
+
+def network_id(network: Network) -> str:
+    """The id of this cloud's one network; made of its name, so that it stays the same."""
+    return str(uuid.uuid5(_NETWORKS, f"network:{network.name}"))
+
+
+def generate_password() -> str:
+    """A password for a server whose owner gave none."""
+    dice = random.SystemRandom()
+    letters = [dice.choice(group) for group in _PASSWORD_GROUPS]
+    everything = "".join(_PASSWORD_GROUPS)
+    letters += [dice.choice(everything) for _ in range(_PASSWORD_LENGTH - len(letters))]
+    dice.shuffle(letters)
+    return "".join(letters)
+
+
+def _image_id(server: Mapping[str, Any]) -> str:
+    given = server.get("imageRef", "")
+    if not given:
+        raise Invalid(reason="Missing imageRef attribute")
+    image_id = _last_part(given)
+    if not is_uuid(image_id):
+        raise Invalid(reason=f"Invalid input for field/attribute imageRef. Value: {given}. {given!r} is not a 'uuid'")
+    return str(uuid.UUID(image_id))
+
+
+def _last_part(reference: str) -> str:
+    """The id in a link, or the id itself."""
+    return reference.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1]
+
+
+def _refuse_devices(server: Mapping[str, Any], image_id: str) -> None:
+    """Clients may name the image a second time as the boot device; any other device would need a volume service."""
+    devices: list[Mapping[str, Any]] = server.get("block_device_mapping_v2", [])
+    if server.get("block_device_mapping") or len(devices) > 1:
+        raise Invalid(reason=_DEVICES_REFUSED)
+    for device in devices:
+        is_the_image = (
+            device.get("source_type") == "image"
+            and device.get("destination_type") == "local"
+            and device.get("boot_index") == 0
+            and device.get("uuid", device.get("image_id")) == image_id
+        )
+        if not is_the_image:
+            raise Invalid(reason=_DEVICES_REFUSED)
+
+
+def _refuse_networks(asked: str | list[Mapping[str, Any]] | None, network: Network) -> None:
+    """There is one network, and a server gets one free address of it."""
+    wanted: list[Mapping[str, Any]] = asked if isinstance(asked, list) else []
+    for one in wanted:
+        if one.get("port"):
+            raise Invalid(reason=f"Port {one['port']} could not be found.")
+        if "uuid" not in one:
+            raise Invalid(reason="Bad network format: missing 'uuid'")
+        if not is_uuid(one["uuid"]):
+            raise Invalid(reason=f"Bad networks format: network uuid is not in proper format ({one['uuid']})")
+        if str(uuid.UUID(one["uuid"])) != network_id(network):
+            raise Invalid(reason=f"Network {one['uuid']} could not be found.")
+        if "fixed_ip" in one:
+            raise Invalid(
+                reason=f"Fixed IP {one['fixed_ip']} cannot be chosen: network {network.name} gives a free one"
+            )
+    if len(wanted) > 1:
+        raise Invalid(reason=f"Network {network_id(network)} was specified twice: a server has one address on it")
+
+
+def _refuse_security_groups(server: Mapping[str, Any]) -> None:
+    """There is one security group, which every server is in."""
+    for group in server.get("security_groups", ()):
+        if group.get("name", "default") != "default":
+            raise Invalid(reason=f"Security group {group['name']} not found.")
+
+
+def _placement(zone: str) -> tuple[str, str]:
+    """The zone and the host in `zone`, `zone:host`, `zone:host:node` and `zone::node`; a node is a host here."""
+    parts = zone.split(":")
+    if len(parts) > 3:
+        raise Invalid(reason="Invalid input received: Unable to parse availability_zone")
+    host = next((part for part in parts[1:] if part), "")
+    return parts[0], host
+
+
+def _counts(server: Mapping[str, Any]) -> tuple[int, int]:
+    fewest = server.get("min_count", 1)
+    most = server.get("max_count", fewest)
+    if fewest > most:
+        raise Invalid(reason="min_count must be <= max_count")
+    return fewest, most
+
+
+def _hints(body: Mapping[str, Any]) -> dict[str, str]:
+    """Scheduler hints as strings; those that are more are kept as JSON."""
+    given = dict(body.get("os:scheduler_hints", body.get("OS-SCH-HNT:scheduler_hints", {})))
+    if body["server"].get("networks") == NO_NETWORK:
+        given[NETWORKS_HINT] = NO_NETWORK
+    return {
+        key: value if isinstance(value, str) else msgspec.json.encode(value).decode() for key, value in given.items()
+    }

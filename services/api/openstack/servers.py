@@ -1,0 +1,101 @@
+"""`/servers`: made, listed, shown, changed, deleted. Source: nova/api/openstack/compute/servers.py."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final
+
+from aiohttp import web
+
+from novaflow.models import Server
+from novaflow.operations.services import COMPUTE
+from services.api.openstack.frame import Api, context, empty, links, microversion, read_body, reply
+from services.api.openstack.paging import next_link, page
+from services.api.openstack.server_create import create
+from services.api.openstack.server_query import server_query
+from services.api.openstack.server_schemas import update_schema
+from services.api.openstack.server_views import Shown, brief, full, host_statuses, updated
+
+_CHANGEABLE: Final = {
+    "name": "name",
+    "description": "description",
+    "accessIPv4": "access_ipv4",
+    "accessIPv6": "access_ipv6",
+    "OS-DCF:diskConfig": "disk_config",
+}
+
+
+def routes(api: Api) -> list[web.RouteDef]:
+    """The collection, with and without details, and one server."""
+    return [
+        web.get("/servers", partial(_list, api)),
+        web.post("/servers", partial(create, api)),
+        web.get("/servers/detail", partial(_list_in_detail, api)),
+        web.get("/servers/{id}", partial(_show, api)),
+        web.put("/servers/{id}", partial(_update, api)),
+        web.delete("/servers/{id}", partial(_delete, api)),
+    ]
+
+
+async def _list(api: Api, request: web.Request) -> web.Response:
+    found = await _found(api, request, is_detail=False)
+    here = links(request)
+    return _listed(api, request, found, [brief(server, here) for server in found], "servers")
+
+
+async def _list_in_detail(api: Api, request: web.Request) -> web.Response:
+    found = await _found(api, request, is_detail=True)
+    here, version, is_admin = links(request), microversion(request), context(request).is_admin
+    statuses = await _host_statuses(api, request, found)
+    shown = [full(server, here, version, is_admin=is_admin, host_status=statuses) for server in found]
+    return _listed(api, request, found, shown, "servers/detail")
+
+
+async def _show(api: Api, request: web.Request) -> web.Response:
+    server = await _get(api, request)
+    statuses = await _host_statuses(api, request, [server])
+    is_admin = context(request).is_admin
+    shown = full(server, links(request), microversion(request), is_admin=is_admin, host_status=statuses)
+    return reply({"server": shown})
+
+
+async def _update(api: Api, request: web.Request) -> web.Response:
+    version = microversion(request)
+    given = (await read_body(request, update_schema(version)))["server"]
+    changes = {_CHANGEABLE[field]: value for field, value in given.items()}
+    request["span"].attributes["server_id"] = request.match_info["id"]
+    server = await api.servers.update(context(request), request.match_info["id"], changes)
+    shown = updated(server, links(request), version, is_admin=context(request).is_admin)
+    return reply({"server": shown})
+
+
+async def _delete(api: Api, request: web.Request) -> web.Response:
+    request["span"].attributes["server_id"] = request.match_info["id"]
+    await api.server_actions.delete(context(request), request.match_info["id"])
+    return empty()
+
+
+async def _get(api: Api, request: web.Request) -> Server:
+    request["span"].attributes["server_id"] = request.match_info["id"]
+    return await api.servers.get(context(request), request.match_info["id"])
+
+
+async def _found(api: Api, request: web.Request, *, is_detail: bool) -> Sequence[Server]:
+    query = server_query(request, api.config.api.max_limit, is_detail=is_detail)
+    return await api.servers.list(query) if query else []
+
+
+async def _host_statuses(api: Api, request: web.Request, shown: Sequence[Server]) -> Mapping[str, str] | None:
+    """By host name how each is; None for those who may not know."""
+    if microversion(request) < (2, 16) or not context(request).is_admin:
+        return None
+    if all(server.host is None for server in shown):
+        return {}
+    return host_statuses(await api.services.list(context(request), binary=COMPUTE))
+
+
+def _listed(api: Api, request: web.Request, found: Sequence[Server], shown: list[Shown], path: str) -> web.Response:
+    limit = page(request, api.config.api.max_limit).limit
+    answer: Shown = {"servers": shown}
+    if further := next_link(request, found, limit, found[-1].id if found else "", path):
+        answer["servers_links"] = further
+    return reply(answer)
