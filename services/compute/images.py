@@ -1,0 +1,117 @@
+"""The images a guest boots from: asked of the image service in the user's name, kept in the host's cache.
+
+The metadata is asked for at every build, so that nobody boots from an image he may no longer see, cached or not. An order
+that recovery sent again carries no user's token, and a user's token may have ended while the build waited: then the
+service's own token is used, which is what it is for.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+from novaflow.clock import Clock
+from novaflow.errors import ImageRefused, Invalid, Unauthorized
+from novaflow.images.cache import ImageCache
+from novaflow.images.cache import ImageSource as Bytes
+from novaflow.models import ImageFacts, Server, Value
+from novaflow.virt.driver import DiskImage
+
+# As nova/virt/libvirt/driver.py sets it for a guest whose kernel is loaded directly.
+COMMAND_LINE: Final = "root=/dev/vda console=tty0 console=ttyS0 no_timer_check"
+GIB: Final = 2**30
+
+
+class ImageSource(Bytes, Protocol):
+    """The image service, as services.clients.ImageClient speaks to it."""
+
+    async def show(self, image_id: str, token: str) -> ImageFacts:
+        """The image's metadata; raises NotFound, Unauthorized, Forbidden, ServiceUnavailable."""
+        ...
+
+
+class Found(Value, frozen=True, kw_only=True):
+    """The metadata of what a server boots from, and the token that may read it."""
+
+    disk: ImageFacts
+    token: str
+    kernel: ImageFacts | None = None
+    ramdisk: ImageFacts | None = None
+
+    def __repr__(self) -> str:
+        return f"Found(disk={self.disk.id!r})"
+
+
+class BootFiles(Value, frozen=True, kw_only=True):
+    """The same as files in the host's cache."""
+
+    disk: DiskImage
+    kernel: str = ""
+    ramdisk: str = ""
+    command_line: str = ""
+
+
+class BootImages:
+    """Finds and fetches what servers boot from, for all hosts of a process."""
+
+    def __init__(
+        self, source: ImageSource, directory: Path, clock: Clock, service_token: Callable[[], Awaitable[str]]
+    ) -> None:
+        self._source = source
+        self._cache = ImageCache(directory, source, clock)
+        self._service_token = service_token
+
+    async def find(self, server: Server, token: str) -> Found:
+        """The metadata of the server's image, and of its kernel and ramdisk if it has them.
+
+        Raises NotFound, Forbidden, ImageRefused for an image that is not active, Invalid for one that does not fit into the flavor,
+        ServiceUnavailable.
+        """
+        token, disk = await self._show_with_any(server.image_id, token)
+        _check_size(server, disk)
+        kernel_id, ramdisk_id = server.kernel_id or disk.kernel_id, server.ramdisk_id or disk.ramdisk_id
+        kernel = await self._show(kernel_id, token) if kernel_id else None
+        ramdisk = await self._show(ramdisk_id, token) if kernel_id and ramdisk_id else None
+        return Found(disk=disk, kernel=kernel, ramdisk=ramdisk, token=token)
+
+    async def fetch(self, found: Found) -> BootFiles:
+        """The files, from the cache or by way of it. Raises like `find`, and ImageRefused for bytes that are not what they should be."""
+        disk = await self._file(found.disk, found.token)
+        if found.kernel is None:
+            return BootFiles(disk=disk)
+        kernel = await self._file(found.kernel, found.token)
+        ramdisk = await self._file(found.ramdisk, found.token) if found.ramdisk else None
+        return BootFiles(
+            disk=disk,
+            kernel=kernel.path,
+            ramdisk=ramdisk.path if ramdisk else "",
+            command_line=found.disk.properties.get("os_command_line") or COMMAND_LINE,
+        )
+
+    async def _show_with_any(self, image_id: str, token: str) -> tuple[str, ImageFacts]:
+        if token:
+            try:
+                return token, await self._show(image_id, token)
+            except Unauthorized:
+                pass  # it ended while the build waited
+        token = await self._service_token()
+        return token, await self._show(image_id, token)
+
+    async def _show(self, image_id: str, token: str) -> ImageFacts:
+        facts = await self._source.show(image_id, token)
+        if facts.status != "active":
+            raise ImageRefused(image_id=image_id, reason=f"it is {facts.status}, not active")
+        return facts
+
+    async def _file(self, facts: ImageFacts, token: str) -> DiskImage:
+        cached = await self._cache.fetch(facts, token)
+        return DiskImage(path=str(cached.path), format=cached.format, size_bytes=facts.size_bytes)
+
+
+def _check_size(server: Server, disk: ImageFacts) -> None:
+    """Nova's FlavorDiskTooSmall; a flavor without a disk of its own takes any image."""
+    flavor_bytes = server.flavor.disk_gb * GIB
+    if flavor_bytes and disk.size_bytes > flavor_bytes:
+        raise Invalid(
+            reason="Flavor's disk is too small for requested image. "
+            f"Flavor disk is {flavor_bytes} bytes, image is {disk.size_bytes} bytes."
+        )

@@ -1,0 +1,136 @@
+"""A compute host's hand in the database: calls to the conductor, repeated until they are answered or the budget is spent.
+
+A call may be repeated because every report is fenced by task and host and answers the same when it was recorded already. If the
+conductor stays away, the order's handler fails: its message comes again, or recovery orders the task again.
+"""
+
+from typing import Final, TypeVar
+
+from novaflow.clock import Clock
+from novaflow.errors import ServiceUnavailable
+from novaflow.messages import (
+    ALLOCATE_NETWORK,
+    GET_SERVER,
+    HEARTBEAT,
+    HOST_STARTED,
+    LIST_HOST_SERVERS,
+    REPORT_FAILURE,
+    REPORT_POWER,
+    REPORT_PROGRESS,
+    START_BUILD,
+    BuildInstance,
+    Failure,
+    Guest,
+    Heartbeat,
+    HostAsk,
+    HostedServer,
+    HostStarted,
+    NewState,
+    PowerReport,
+    Progress,
+    ServerOrder,
+    TaskStep,
+)
+from novaflow.models import Address, BuildPlan, Fault, HostResources, Server
+from novaflow.states import Event, Power
+from rpc.bus import Bus
+from rpc.errors import BusError, CallTimeout, NotConnected, RemoteFailure, Unroutable
+from rpc.procedure import Call
+
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+
+TRIES: Final = 4
+TIMEOUT: Final = 20.0  # seconds for one try
+PAUSE: Final = 0.5  # seconds before the second try; doubles
+Order = BuildInstance | ServerOrder
+
+
+class ConductorAway(BusError):
+    """No answer, or no sensible one, within the budget. What was asked may have been recorded or not."""
+
+
+class Records:
+    """What one host asks of the conductor and tells it."""
+
+    def __init__(self, bus: Bus, host: str, clock: Clock) -> None:
+        self.host = host
+        self._bus = bus
+        self._clock = clock
+
+    async def start_build(self, order: BuildInstance) -> BuildPlan:
+        """Take the build up; raises TaskSuperseded when it is not this host's."""
+        return await self._ask(START_BUILD, self._step(order))
+
+    async def allocate_network(self, order: BuildInstance) -> tuple[Address, ...]:
+        """The server's addresses."""
+        return (await self._ask(ALLOCATE_NETWORK, self._step(order))).addresses
+
+    async def owned(self, order: ServerOrder) -> Server:
+        """The server, if the order's task still owns it here; else TaskSuperseded."""
+        return await self._ask(GET_SERVER, self._step(order))
+
+    async def progress(self, order: Order, event: Event, power: Power | None = None) -> NewState:
+        """`event` happened; raises TaskSuperseded when the server has moved on without us."""
+        report = Progress(server_id=order.server_id, task_id=order.task_id, host=self.host, event=event, power=power)
+        return await self._ask(REPORT_PROGRESS, report)
+
+    async def build_failed(self, build: BuildInstance, fault: Fault, *, may_retry: bool) -> NewState:
+        """The build failed here and has left nothing behind."""
+        report = Failure(
+            server_id=build.server_id,
+            task_id=build.task_id,
+            host=self.host,
+            context=build.context,
+            fault=fault,
+            may_retry=may_retry,
+            build=build,
+        )
+        return await self._ask(REPORT_FAILURE, report)
+
+    async def failed(self, order: ServerOrder, fault: Fault, power: Power | None) -> NewState:
+        """The action failed; the guest is in `power` now."""
+        report = Failure(
+            server_id=order.server_id,
+            task_id=order.task_id,
+            host=self.host,
+            context=order.context,
+            fault=fault,
+            power=power,
+        )
+        return await self._ask(REPORT_FAILURE, report)
+
+    async def started(self, resources: HostResources, zone: str, guests: tuple[Guest, ...]) -> list[HostedServer]:
+        """The host serves; answers the servers that are its own. One try."""
+        report = HostStarted(host=self.host, resources=resources, availability_zone=zone, guests=guests)
+        return list((await self._bus.call(HOST_STARTED, report, timeout=TIMEOUT)).servers)
+
+    async def servers(self) -> list[HostedServer]:
+        """The servers that the database places on this host now. One try."""
+        return list((await self._bus.call(LIST_HOST_SERVERS, HostAsk(host=self.host), timeout=TIMEOUT)).servers)
+
+    async def beat(self, resources: HostResources, running: tuple[str, ...], timeout: float) -> None:
+        """The host lives and works on these tasks. One try."""
+        await self._bus.call(
+            HEARTBEAT, Heartbeat(host=self.host, resources=resources, running=running), timeout=timeout
+        )
+
+    async def power(self, server_id: str, power: Power) -> None:
+        """The guest's power state is now this, without anybody having ordered it."""
+        report = PowerReport(host=self.host, server_id=server_id, power=power, seen_at=self._clock.now())
+        await self._bus.cast(REPORT_POWER, report)
+
+    def _step(self, order: Order) -> TaskStep:
+        return TaskStep(server_id=order.server_id, task_id=order.task_id, host=self.host)
+
+    async def _ask(self, procedure: Call[Req, Res], ask: Req) -> Res:
+        pause, problem = PAUSE, ""
+        for attempt in range(TRIES):
+            if attempt:
+                await self._clock.sleep(pause)
+                pause *= 2
+            try:
+                return await self._bus.call(procedure, ask, timeout=TIMEOUT)
+            except (CallTimeout, NotConnected, RemoteFailure, Unroutable, ServiceUnavailable) as error:
+                problem = f"{procedure.name}: {error}"
+        raise ConductorAway(problem)

@@ -1,0 +1,87 @@
+"""Who works on which server of this host.
+
+Orders for one server run one after the other, in this process, so a message that comes twice finds the work of the first
+done. Work that a new task makes pointless (a guest asked to power off, an image on its way) is given up where it says so,
+so a delete does not wait for it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from novaflow.errors import TaskSuperseded
+
+T = TypeVar("T")
+
+
+class Slot:
+    """One order's turn at one server. `task_id` is empty for the host's own housekeeping."""
+
+    def __init__(self, server_id: str, task_id: str) -> None:
+        self.server_id = server_id
+        self.task_id = task_id
+        self._taken_over = asyncio.Event()
+        self._waiting: asyncio.Task[Any] | None = None
+
+    async def unless_taken_over(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do `work`; raises TaskSuperseded at once, with `work` cancelled, when another task takes the server over."""
+        if self._taken_over.is_set():
+            work.close()
+            raise self._superseded()
+        self._waiting = asyncio.get_running_loop().create_task(work)
+        try:
+            answer: T = await self._waiting
+        except asyncio.CancelledError:
+            here = asyncio.current_task()
+            if self._taken_over.is_set() and not (here and here.cancelling()):
+                raise self._superseded() from None
+            raise
+        finally:
+            self._waiting = None
+        return answer
+
+    def take_over(self) -> None:
+        """Another task owns the server now."""
+        self._taken_over.set()
+        if self._waiting:
+            self._waiting.cancel()
+
+    def _superseded(self) -> TaskSuperseded:
+        return TaskSuperseded(server_id=self.server_id, task_id=self.task_id)
+
+
+class Slots:
+    """The servers of one host that somebody works on or waits for. First come, first served, per server."""
+
+    def __init__(self) -> None:
+        self._slots: dict[str, list[Slot]] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    @asynccontextmanager
+    async def hold(self, server_id: str, task_id: str = "", *, takes_over: bool = False) -> AsyncIterator[Slot]:
+        """Wait for the server's turn. With `takes_over`, orders of other tasks give up what they can."""
+        slot = Slot(server_id, task_id)
+        present = self._slots.setdefault(server_id, [])
+        lock = self._locks.setdefault(server_id, asyncio.Lock())
+        if takes_over:
+            for other in present:
+                if other.task_id != task_id:
+                    other.take_over()
+        present.append(slot)
+        try:
+            async with lock:
+                yield slot
+        finally:
+            present.remove(slot)
+            if not present:
+                del self._slots[server_id], self._locks[server_id]
+
+    def is_busy(self, server_id: str) -> bool:
+        """Whether somebody works on this server or waits to."""
+        return server_id in self._slots
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """The tasks that this host works on or has taken from the queue to work on."""
+        return tuple({slot.task_id: None for slots in self._slots.values() for slot in slots if slot.task_id})

@@ -1,0 +1,199 @@
+"""Interrupted tasks, found and ordered again, until they end one way or another.
+
+A task is recorded before anything is ordered, so whatever was lost (a message, a process, a whole broker) leaves a running
+task without a sign of life. Signs of life are its transitions and the heartbeats of the host that works on it. After
+`conductor.task_lease` seconds without one the task is taken up here: `retake` is conditional, so of several
+conductors one wins, and it counts the orders, so a task that can never end is ended with a fault after
+`conductor.task_attempts`. An order too many is harmless: every worker is fenced by the task and its host.
+
+In the delivery mode `icehouse` nothing is ordered again, as in 2014: that is what the mode is there to show.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+
+from novaflow.clock import Clock
+from novaflow.config import Config
+from novaflow.db.hosts import Hosts
+from novaflow.db.servers import Servers, StaleTask
+from novaflow.errors import NotFound, NovaflowError, TaskSuperseded
+from novaflow.messages import (
+    BUILD_AND_RUN_INSTANCE,
+    BUILD_INSTANCES,
+    REBOOT_INSTANCE,
+    START_INSTANCE,
+    STOP_INSTANCE,
+    TERMINATE_INSTANCE,
+    BuildInstance,
+    RebootOrder,
+    ServerOrder,
+)
+from novaflow.models import Context, Fault, Host, Server, TaskRecord
+from novaflow.states import Event, Task
+from rpc.bus import Bus
+from rpc.errors import BusError, Unroutable
+
+BATCH: Final = 200  # tasks taken up in one look
+START_PAUSE: Final = 1.0  # seconds between tries to reach a service that has not started yet
+START_TRIES: Final = 60
+HARD_REBOOT: Final = frozenset({Task.REBOOTING_HARD, Task.REBOOT_PENDING_HARD, Task.REBOOT_STARTED_HARD})
+ORDERS: Final = {"delete": TERMINATE_INSTANCE, "start": START_INSTANCE, "stop": STOP_INSTANCE}
+log = logging.getLogger(__name__)
+
+
+class Recovery:
+    """Looks for interrupted tasks and orders them again."""
+
+    def __init__(self, bus: Bus, servers: Servers, hosts: Hosts, config: Config, clock: Clock) -> None:
+        self._bus = bus
+        self._servers = servers
+        self._hosts = hosts
+        self._config = config
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Look every `conductor.recovery_interval` seconds, until cancelled. An outage is waited out."""
+        if self._config.bus.delivery != "durable":
+            return
+        if self._config.bus.url.startswith("memory:"):
+            await self._surviving(self.at_start)
+        while True:
+            await self._clock.sleep(self._config.conductor.recovery_interval)
+            await self._surviving(self.look)
+
+    async def _surviving(self, work: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await work()
+        except (NovaflowError, BusError, OSError) as error:
+            log.warning("interrupted tasks are looked for again later: %s", error)
+
+    async def look(self) -> int:
+        """Take up every task whose lease ran out; answers how many were taken up here."""
+        before = self._clock.now() - timedelta(seconds=self._config.conductor.task_lease)
+        return await self._take_up(await self._servers.stale_tasks(before, BATCH))
+
+    async def at_start(self) -> None:
+        """With a bus in memory nothing that was queued survived: order every build that has no host yet.
+
+        Tasks that have a host are ordered when their host starts. The scheduler of this process may start after us.
+        """
+        started = self._clock.now()
+        while found := [stale for stale in await self._servers.stale_tasks(started, BATCH) if not stale.server.host]:
+            for stale in found:
+                if not await self._is_ordered_from_start(stale):
+                    return
+
+    async def _is_ordered_from_start(self, stale: StaleTask) -> bool:
+        for _ in range(START_TRIES):
+            try:
+                await self._order(stale, {})
+            except Unroutable:
+                await self._clock.sleep(START_PAUSE)
+            else:
+                return await self._servers.retake(stale.task.id, stale.task.updated_at)
+        return False
+
+    async def host_started(self, host: str) -> None:
+        """Order again whatever was under way on a host whose worker has just started."""
+        await self._take_up(await self._running_on(host))
+
+    async def _running_on(self, host: str) -> list[StaleTask]:
+        found = []
+        for hosted in await self._servers.on_host(host):
+            if hosted.task_id is not None:
+                server = await self._servers.get(hosted.id)
+                tasks = await self._servers.actions(hosted.id)
+                found += [_seen_now(server, task) for task in tasks if task.id == server.task_id]
+        return found
+
+    async def _take_up(self, found: Sequence[StaleTask]) -> int:
+        if not found:
+            return 0
+        known = await self._hosts.all(self._clock.now(), self._config.compute.service_down_time)
+        hosts = {host.name: host for host in known}
+        taken = 0
+        for stale in found:
+            try:
+                if await self._servers.retake(stale.task.id, stale.task.updated_at):
+                    taken += 1
+                    await self._end_or_order(stale, hosts)
+            except (TaskSuperseded, NotFound):
+                continue  # it moved while we looked: there is nothing to take up any more
+            except (NovaflowError, BusError) as error:
+                log.warning("task %s of server %s waits for the next look: %s", stale.task.id, stale.server.id, error)
+        return taken
+
+    async def _end_or_order(self, stale: StaleTask, hosts: Mapping[str, Host]) -> None:
+        attempts = stale.task.attempts + 1
+        log.info("server %s: %s is ordered again (order %d)", stale.server.id, stale.task.action, attempts)
+        if attempts <= self._config.conductor.task_attempts or _is_local_delete(stale, hosts):
+            await self._order(stale, hosts)
+            return
+        server, is_build = stale.server, stale.task.action == "create"
+        event = Event.BUILD_FAILED if is_build else Event.FAILED
+        await self._servers.advance(server.id, stale.task.id, event, fault=_never_finished(stale, hosts))
+
+    async def _order(self, stale: StaleTask, hosts: Mapping[str, Host]) -> None:
+        """Send the order that this task was waiting for; raises Unroutable when nobody would hear it."""
+        if stale.task.action == "create":
+            await self._order_build(stale, hosts)
+        elif _is_local_delete(stale, hosts):
+            await self._servers.delete_locally(_context(stale.task), stale.server)
+        else:
+            await self._order_host(stale)
+
+    async def _order_build(self, stale: StaleTask, hosts: Mapping[str, Host]) -> None:
+        server, host = stale.server, stale.server.host
+        spec = await self._servers.spec(server.id)
+        build = BuildInstance(context=_context(stale.task), server_id=server.id, task_id=stale.task.id, spec=spec)
+        if host is not None and _is_up(host, hosts):
+            await self._bus.cast(BUILD_AND_RUN_INSTANCE.at(host), build)
+            return
+        if host is not None:
+            await self._servers.advance(server.id, stale.task.id, Event.RESCHEDULED, host=host)
+            build = msgspec.structs.replace(build, tried=(host,))
+        await self._bus.cast(BUILD_INSTANCES, build)
+
+    async def _order_host(self, stale: StaleTask) -> None:
+        host = stale.server.host or ""
+        context, server_id, task_id = _context(stale.task), stale.server.id, stale.task.id
+        if stale.task.action == "reboot":
+            hard = stale.server.task in HARD_REBOOT
+            reboot = RebootOrder(context=context, server_id=server_id, task_id=task_id, hard=hard)
+            await self._bus.cast(REBOOT_INSTANCE.at(host), reboot)
+        else:
+            order = ServerOrder(context=context, server_id=server_id, task_id=task_id)
+            await self._bus.cast(ORDERS[stale.task.action].at(host), order)
+
+
+def _seen_now(server: Server, task: TaskRecord) -> StaleTask:
+    """A running task as if it were stale: its last sign of life is its own or its server's."""
+    seen = max(task.updated_at, server.updated_at)
+    return StaleTask(server=server, task=msgspec.structs.replace(task, updated_at=seen))
+
+
+def _is_up(host: str, hosts: Mapping[str, Host]) -> bool:
+    return host in hosts and hosts[host].is_up
+
+
+def _is_local_delete(stale: StaleTask, hosts: Mapping[str, Host]) -> bool:
+    """A delete that no host can carry out: there is none, or it is down (it cleans up when it is back)."""
+    host = stale.server.host
+    return stale.task.action == "delete" and (host is None or not _is_up(host, hosts))
+
+
+def _context(task: TaskRecord) -> Context:
+    """Who ordered the task. The user's token is not kept, so the workers use the service's own."""
+    return Context(request_id=task.request_id, user_id=task.user_id, project_id=task.project_id)
+
+
+def _never_finished(stale: StaleTask, hosts: Mapping[str, Host]) -> Fault:
+    host = stale.server.host
+    where = "no host was found in time"
+    if host is not None:
+        where = f"host {host} {'did not finish it' if _is_up(host, hosts) else 'is down'}"
+    return Fault(code=500, message=f"The {stale.task.action} was ordered {stale.task.attempts} times: {where}.")
