@@ -34,6 +34,7 @@ class GuestSpec(Value, frozen=True, kw_only=True):
     command_line: str = ""
     config_drive: bytes = b""  # an ISO 9660 image
     addresses: tuple[Address, ...] = ()
+    subnet: str = "10.0.0.0/16"  # of the addresses; the network section's cidr
 
 
 class GuestState(Value, frozen=True, kw_only=True):

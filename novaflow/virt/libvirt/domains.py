@@ -1,0 +1,213 @@
+"""What libvirt is asked about domains: blocking, to be run in a connection's threads.
+
+Only domains whose metadata names the owner are ever returned or touched. A domain that stops or vanishes while it is
+worked on is what was wanted, not a failure.
+"""
+
+import os
+import threading
+import time
+import xml.etree.ElementTree as ET
+from typing import Final
+
+import libvirt
+
+from novaflow.models import HostResources
+from novaflow.states import Power
+from novaflow.virt.domain_xml import METADATA_URI, Owner, read_owner
+from novaflow.virt.driver import GuestState
+
+_POWERS: Final = {
+    libvirt.VIR_DOMAIN_NOSTATE: Power.NOSTATE,
+    libvirt.VIR_DOMAIN_RUNNING: Power.RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED: Power.RUNNING,
+    libvirt.VIR_DOMAIN_PAUSED: Power.PAUSED,
+    libvirt.VIR_DOMAIN_SHUTDOWN: Power.SHUTDOWN,
+    libvirt.VIR_DOMAIN_SHUTOFF: Power.SHUTDOWN,
+    libvirt.VIR_DOMAIN_CRASHED: Power.CRASHED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: Power.SUSPENDED,
+}
+"""Nova's LIBVIRT_POWER_STATE (nova/virt/libvirt/guest.py)."""
+
+_FORGET: Final = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+_ALREADY_OFF: Final = (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN)
+_DESTROY_TRIES: Final = 5
+_DESTROY_PAUSE: Final = 1.0  # seconds; QEMU may hang in the kernel for a while (EBUSY)
+
+
+class NotOurs(Exception):
+    """A domain has the server's id and is somebody else's."""
+
+
+def find(link: libvirt.virConnect, owner: Owner, server_id: str) -> libvirt.virDomain | None:
+    """Our domain of that id, None when there is none; raises NotOurs."""
+    try:
+        domain = link.lookupByUUIDString(server_id)
+    except libvirt.libvirtError as error:
+        if _says(error, libvirt.VIR_ERR_NO_DOMAIN):
+            return None
+        raise
+    held_by = owner_of(domain)
+    if held_by != owner:
+        whose = f"host {held_by.host} ({held_by.directory})" if held_by else "somebody else"
+        raise NotOurs(f"libvirt has a domain with this id that belongs to {whose}")
+    return domain
+
+
+def owner_of(domain: libvirt.virDomain) -> Owner | None:
+    """Whose the domain is; None for one that novaflow did not make."""
+    try:
+        return read_owner(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, METADATA_URI))
+    except libvirt.libvirtError as error:
+        if _says(error, libvirt.VIR_ERR_NO_DOMAIN_METADATA, libvirt.VIR_ERR_NO_DOMAIN):
+            return None
+        raise
+
+
+def list_guests(link: libvirt.virConnect, owner: Owner) -> list[GuestState]:
+    """All of ours."""
+    found = []
+    for domain in link.listAllDomains():
+        if owner_of(domain) == owner:
+            found.append(GuestState(server_id=domain.UUIDString(), power=power_of(domain)))
+    return found
+
+
+def power(link: libvirt.virConnect, owner: Owner, server_id: str) -> Power:
+    """NOSTATE when there is no such guest of ours."""
+    try:
+        domain = find(link, owner, server_id)
+    except NotOurs:
+        return Power.NOSTATE
+    return power_of(domain) if domain else Power.NOSTATE
+
+
+def power_of(domain: libvirt.virDomain) -> Power:
+    """NOSTATE when it vanished meanwhile."""
+    try:
+        return _POWERS.get(domain.state()[0], Power.NOSTATE)
+    except libvirt.libvirtError as error:
+        if _says(error, libvirt.VIR_ERR_NO_DOMAIN):
+            return Power.NOSTATE
+        raise
+
+
+def define_and_start(link: libvirt.virConnect, xml: str, given_up: threading.Event) -> None:
+    """A domain that cannot start is not left behind; neither is one that nobody waits for any more."""
+    domain = link.defineXML(xml)
+    try:
+        domain.create()
+    except libvirt.libvirtError:
+        undefine(domain)
+        raise
+    if given_up.is_set():
+        stop(domain)
+        undefine(domain)
+
+
+def start(link: libvirt.virConnect, owner: Owner, server_id: str) -> bool:
+    """Start our domain if it is off; False when there is none."""
+    domain = find(link, owner, server_id)
+    if domain is None:
+        return False
+    try:
+        domain.create()
+    except libvirt.libvirtError as error:
+        if not (_says(error, libvirt.VIR_ERR_OPERATION_INVALID) and is_active(domain)):
+            raise
+    return True
+
+
+def press_power_button(link: libvirt.virConnect, owner: Owner, server_id: str) -> bool:
+    """Ask the guest to power off; False when it is off already or gone."""
+    domain = find(link, owner, server_id)
+    if domain is None or not is_active(domain):
+        return False
+    try:
+        domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+    except libvirt.libvirtError as error:
+        if not _says(error, *_ALREADY_OFF):
+            raise
+        return False
+    return True
+
+
+def is_on(link: libvirt.virConnect, owner: Owner, server_id: str) -> bool:
+    """Is there a domain of ours that has a running QEMU?"""
+    domain = find(link, owner, server_id)
+    return domain is not None and is_active(domain)
+
+
+def is_active(domain: libvirt.virDomain) -> bool:
+    """Has it a running QEMU? False when it vanished meanwhile."""
+    try:
+        return bool(domain.isActive())
+    except libvirt.libvirtError as error:
+        if not _says(error, libvirt.VIR_ERR_NO_DOMAIN):
+            raise
+        return False
+
+
+def pull_plug(link: libvirt.virConnect, owner: Owner, server_id: str) -> bool:
+    """Stop our domain at once and keep its definition; False when there is none."""
+    domain = find(link, owner, server_id)
+    if domain is None:
+        return False
+    stop(domain)
+    return True
+
+
+def remove(link: libvirt.virConnect, owner: Owner, server_id: str) -> None:
+    """Stop and forget our domain; fine when there is none. Raises NotOurs."""
+    domain = find(link, owner, server_id)
+    if domain is not None:
+        stop(domain)
+        undefine(domain)
+
+
+def stop(domain: libvirt.virDomain) -> None:
+    """Destroy it; one that is off or gone is fine, one that hangs in the kernel gets a few more tries."""
+    for left in reversed(range(_DESTROY_TRIES)):
+        if not is_active(domain):
+            return
+        try:
+            domain.destroy()
+        except libvirt.libvirtError as error:
+            if _says(error, *_ALREADY_OFF):
+                return
+            if left == 0 or not _says(error, libvirt.VIR_ERR_SYSTEM_ERROR):
+                raise
+            time.sleep(_DESTROY_PAUSE)
+
+
+def undefine(domain: libvirt.virDomain) -> None:
+    """Forget the definition and all that libvirt keeps with it."""
+    try:
+        domain.undefineFlags(_FORGET)
+    except libvirt.libvirtError as error:
+        if not _says(error, libvirt.VIR_ERR_NO_DOMAIN):
+            raise
+
+
+def resources(link: libvirt.virConnect, host: str, disk_gb: int) -> HostResources:
+    """What the machine has, and its CPU as Nova describes it."""
+    _, _, vcpus, _, cells, sockets, cores, threads = link.getInfo()
+    ram_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20  # getInfo misses memory that was plugged in
+    cpu = ET.fromstring(link.getCapabilities()).find("host/cpu")  # noqa: S314 - it is libvirt who answers
+    info: dict[str, object] = {"topology": {"cells": cells, "sockets": sockets, "cores": cores, "threads": threads}}
+    if cpu is not None:
+        info |= {tag: text for tag in ("arch", "model", "vendor") if (text := cpu.findtext(tag))}
+        info["features"] = [feature.get("name", "") for feature in cpu.findall("feature")]
+    return HostResources(
+        vcpus=vcpus,
+        ram_mb=ram_mb,
+        disk_gb=disk_gb,
+        hypervisor_type=link.getType(),
+        hypervisor_version=link.getVersion(),
+        hypervisor_hostname=host,
+        cpu_info=info,
+    )
+
+
+def _says(error: libvirt.libvirtError, *codes: int) -> bool:
+    return error.get_error_code() in codes

@@ -1,0 +1,60 @@
+"""The libvirt that runs inside this process (qemu:///embed): where it keeps its state, and what it needs to start.
+
+libvirt makes sockets below its root, and a socket's path has at most 107 characters. A root that is too long is
+therefore reached through a short symbolic link, /tmp/nf-<hash>, that is made anew whenever it is missing.
+"""
+
+import hashlib
+import os
+import pwd
+from pathlib import Path
+from typing import Final
+
+LONGEST_ROOT: Final = 50  # characters that leave room for .../lib/qemu/domain-<id>-<20 of the name>/monitor.sock
+QEMU_USER: Final = "libvirt-qemu"
+CREATE_QEMU_USER: Final = f"useradd --system --no-create-home --user-group {QEMU_USER}"
+QEMU_CONF: Final = """\
+# Written by novaflow: the embedded libvirt of one process, run by root, without libvirt's other daemons.
+user = "root"
+group = "root"
+dynamic_ownership = 0
+remember_owner = 0
+security_driver = "none"
+namespaces = []
+cgroup_controllers = []
+stdio_handler = "file"
+"""
+
+
+class CannotEmbed(Exception):
+    """The embedded libvirt cannot start here; the text says what to do."""
+
+
+def prepare_root(directory: Path, aliases: Path = Path("/tmp")) -> Path:  # noqa: S108
+    """Make the root below `directory` and answer the path by which libvirt is to know it; raises CannotEmbed, OSError."""
+    check_user()
+    root = directory.absolute() / "libvirt"
+    (root / "etc").mkdir(parents=True, exist_ok=True)
+    if os.geteuid() == 0:
+        (root / "etc" / "qemu.conf").write_text(QEMU_CONF)
+    return root if len(str(root)) <= LONGEST_ROOT else _alias(root, aliases)
+
+
+def check_user() -> None:
+    """As root, libvirt refuses to start when its unprivileged user does not exist, used or not; raises CannotEmbed."""
+    if os.geteuid() != 0:
+        return
+    try:
+        pwd.getpwnam(QEMU_USER)
+    except KeyError:
+        raise CannotEmbed(f"libvirt run by root needs the user {QEMU_USER}: {CREATE_QEMU_USER}") from None
+
+
+def _alias(root: Path, aliases: Path) -> Path:
+    """A link of our own that points to `root`. Another user's link of that name is an attack or an accident: refused."""
+    link = aliases / f"nf-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}"
+    if not link.is_symlink():
+        link.symlink_to(root)
+    if link.lstat().st_uid != os.geteuid() or link.readlink() != root:
+        raise CannotEmbed(f"{link} is not our link to {root}: remove it")
+    return link
