@@ -51,6 +51,17 @@ class NotFound(NovaflowError):
 
 
 @dataclass(eq=False, kw_only=True)
+class Missing(NovaflowError):
+    """No such part of a thing that is there: a flavor's property, a user's key. `reason` is the whole sentence."""
+
+    code = "missing"
+    status = HTTPStatus.NOT_FOUND
+    text = "{reason}"
+
+    reason: str
+
+
+@dataclass(eq=False, kw_only=True)
 class Conflict(NovaflowError):
     """The request clashes with what is there already: a duplicate name, a thing in use."""
 
@@ -70,6 +81,17 @@ class Forbidden(NovaflowError):
     text = "Policy doesn't allow {rule} to be performed."
 
     rule: str
+
+
+@dataclass(eq=False, kw_only=True)
+class Protected(NovaflowError):
+    """No one may do this to that thing as it is now, whatever his rights; `reason` says what to do first."""
+
+    code = "protected"
+    status = HTTPStatus.FORBIDDEN
+    text = "{reason}"
+
+    reason: str
 
 
 @dataclass(eq=False, kw_only=True)
@@ -93,6 +115,17 @@ class QuotaExceeded(NovaflowError):
     asked: int
     used: int
     limit: int
+
+
+@dataclass(eq=False, kw_only=True)
+class LimitExceeded(NovaflowError):
+    """One request asks for more than one thing may have: too many metadata items, too large a file. `reason` says which."""
+
+    code = "limit_exceeded"
+    status = HTTPStatus.FORBIDDEN
+    text = "{reason}"
+
+    reason: str
 
 
 @dataclass(eq=False, kw_only=True)
@@ -199,10 +232,13 @@ REGISTRY: Final[dict[str, type[NovaflowError]]] = {
     for error in (
         Invalid,
         NotFound,
+        Missing,
         Conflict,
         Forbidden,
+        Protected,
         Unauthorized,
         QuotaExceeded,
+        LimitExceeded,
         TooLarge,
         WrongState,
         IllegalTransition,

@@ -110,6 +110,12 @@ class HostedServer(Value, frozen=True, kw_only=True):
     task_id: str | None = None
 
 
+class HostAsk(Value, frozen=True, kw_only=True):
+    """compute -> conductor: which servers does the database place on this host now?"""
+
+    host: str
+
+
 class HostServers(Value, frozen=True, kw_only=True):
     """conductor -> compute: every server that the database places on this host."""
 
@@ -166,6 +172,7 @@ GET_SERVER:             Final = Call(topic=CONDUCTOR, method="get_server", reque
 REPORT_PROGRESS:        Final = Call(topic=CONDUCTOR, method="report_progress", request=Progress, reply=NewState)
 REPORT_FAILURE:         Final = Call(topic=CONDUCTOR, method="report_failure", request=Failure, reply=NewState)
 HOST_STARTED:           Final = Call(topic=CONDUCTOR, method="host_started", request=HostStarted, reply=HostServers)
+LIST_HOST_SERVERS:      Final = Call(topic=CONDUCTOR, method="list_host_servers", request=HostAsk, reply=HostServers)
 HEARTBEAT:              Final = Call(topic=CONDUCTOR, method="heartbeat", request=Heartbeat, reply=Nothing)
 REPORT_POWER:           Final = Cast(topic=CONDUCTOR, method="report_power", request=PowerReport)
 # fmt: on

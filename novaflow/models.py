@@ -12,6 +12,9 @@ import msgspec
 from novaflow.states import Power, State, Task, Vm, state_of
 
 ADMIN_ROLE: Final = "admin"
+# The hint by which a server that shall have no network says so, from the API to its host.
+NETWORKS_HINT: Final = "novaflow:networks"
+NO_NETWORK: Final = "none"
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +91,7 @@ class KeyPair(Value, frozen=True, kw_only=True):
     fingerprint: str
     type: str = "ssh"
     created_at: datetime | None = None
+    id: int = 0  # a number that the database gives; clients only show it
 
 
 class Address(Value, frozen=True, kw_only=True):
@@ -184,6 +188,11 @@ class RequestSpec(Value, frozen=True, kw_only=True):
     force_host: str = ""
     hints: dict[str, str] = {}
 
+    @property
+    def wants_network(self) -> bool:
+        """Whether the server gets an address: it does unless its owner asked for none."""
+        return self.hints.get(NETWORKS_HINT) != NO_NETWORK
+
 
 class HostResources(Value, frozen=True, kw_only=True):
     """What a compute host has, as its driver reports it."""
@@ -257,7 +266,7 @@ class TaskEvent(Value, frozen=True, kw_only=True):
     details: str | None = None
 
 
-class QuotaLimits(Value, frozen=True, kw_only=True):
+class QuotaLimits(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The limits of one project (or the defaults); -1 is unlimited. Names are Nova's."""
 
     instances: int = 10

@@ -62,6 +62,7 @@ class Event(StrEnum):
     """What can happen to a server."""
 
     # orders: an API action was accepted
+    CREATE_ORDERED = "create_ordered"  # the server is made: the one event without a state before it
     DELETE_ORDERED = "delete_ordered"
     STOP_ORDERED = "stop_ordered"
     START_ORDERED = "start_ordered"

@@ -1,0 +1,44 @@
+# `make` alone lists the targets; each says what it does.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help setup check test demo demo-full up bench lock docs clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing (packages with root or sudo, Python packages into .venv)
+	@etc/setup.sh
+
+check: setup ## Lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: setup ## Run every test, with a private RabbitMQ, a private MariaDB and real libvirt guests
+	$(BIN)/python -m pytest $(ARGS)
+
+demo: setup ## Boot a real guest through the whole flow in one process and show every hop
+	@$(BIN)/novaflow demo $(ARGS)
+
+demo-full: setup ## The same with every service as its own process, on RabbitMQ and MariaDB
+	@$(BIN)/novaflow demo --full $(ARGS)
+
+up: setup ## Start a cloud that stays, until Ctrl-C
+	@$(BIN)/novaflow up $(ARGS)
+
+bench: setup ## Measure a cloud on RabbitMQ and MariaDB with the fake driver; JSON and a table
+	@$(BIN)/novaflow bench boot --private $(ARGS)
+
+lock: ## Pin the Python packages again (needs uv in .venv)
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --all-extras --group dev pyproject.toml -o requirements.lock
+
+docs: setup ## Draw the diagrams of ARCHITECTURE.md again from the code
+	$(BIN)/python docs/draw.py
+
+clean: ## Remove what was built here, but not .venv
+	rm -rf build dist .state .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

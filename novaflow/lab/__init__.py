@@ -1,0 +1,1 @@
+"""The laboratory: instruments that drive a running cloud from outside and read what it recorded."""

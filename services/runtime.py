@@ -1,0 +1,151 @@
+"""What one process holds open, and how services run in it.
+
+A service is an async context manager that takes a `Runtime`: entering it starts serving, leaving it drains. A process runs one
+of them or all. Whatever is opened here is opened once per process and closed in reverse.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from novaflow.clock import Clock, SystemClock
+from novaflow.config import Config
+from novaflow.db.database import Database
+from novaflow.db.migrate import upgrade
+from novaflow.errors import Codec
+from rpc.bus import Bus, BusSettings
+from rpc.connect import open_transport
+from rpc.tracing import Discard, SpanSink, Tracer
+from rpc.transport import Transport
+from services.spans import SpanFile
+
+Service = Callable[["Runtime"], AbstractAsyncContextManager[None]]
+
+_FLUSH_INTERVAL: Final = 0.2  # seconds a span may wait before it can be read
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Runtime:
+    """The process: its settings, its clock, and what its services share."""
+
+    config: Config
+    http: aiohttp.ClientSession
+    sink: SpanSink
+    _tasks: asyncio.TaskGroup
+    _stack: AsyncExitStack
+    clock: Clock = field(default_factory=SystemClock)
+    _database: Database | None = None
+    _transport: Transport | None = None
+    _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _loops: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def state_dir(self) -> Path:
+        """Where this cloud keeps its files."""
+        return Path(self.config.state_dir).absolute()
+
+    @property
+    def bus_settings(self) -> BusSettings:
+        """The configuration's words for the bus."""
+        bus = self.config.bus
+        return BusSettings(
+            delivery=bus.delivery,
+            prefetch=bus.prefetch,
+            publish_timeout=bus.publish_timeout,
+            retries=bus.retries,
+            retry_delay=bus.retry_delay,
+            drain_timeout=bus.drain_timeout,
+        )
+
+    def tracer(self, service: str) -> Tracer:
+        """A tracer whose spans carry this service's name."""
+        return Tracer(service, self.sink)
+
+    async def database(self) -> Database:
+        """The process's database, opened at first use, its schema brought up to date."""
+        async with self._opening:
+            if self._database is None:
+                await upgrade(self.config.database_url)
+                self._database = await Database.open(self.config.database_url, self.config.database)
+                self._stack.push_async_callback(self._database.close)
+            return self._database
+
+    async def bus(self, service: str) -> Bus:
+        """A service's end of the bus; all services of a process share one connection."""
+        async with self._opening:
+            if self._transport is None:
+                self._transport = await open_transport(self.config.bus.url, self.bus_settings)
+                self._stack.push_async_callback(self._transport.close)
+        return Bus(self._transport, tracer=self.tracer(service), errors=Codec(), settings=self.bus_settings)
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run a loop in the background until the process stops; if it fails, the process stops."""
+        task = self._tasks.create_task(work, name=name)
+        self._loops.add(task)
+        task.add_done_callback(self._loops.discard)
+        return task
+
+    def cancel_loops(self) -> None:
+        """End the background loops."""
+        for task in list(self._loops):
+            task.cancel()
+
+
+@asynccontextmanager
+async def opened(config: Config, process: str) -> AsyncIterator[Runtime]:
+    """A runtime for one process; leaving it ends the background loops and closes what was opened."""
+    directory = Path(config.state_dir).absolute()
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async with AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(AsyncExitStack())
+        sink = SpanFile(directory / "trace", process, config.trace.max_bytes) if config.trace.enabled else None
+        if sink:
+            stack.callback(sink.close)
+        http = await stack.enter_async_context(
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=5.0),
+            )
+        )
+        stack.enter_context(_one_error())
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        runtime = Runtime(config=config, http=http, sink=sink or Discard(), _tasks=tasks, _stack=parts)
+        if sink:
+            runtime.spawn(_flush(sink), "flush spans")
+        stack.callback(runtime.cancel_loops)
+        yield runtime
+
+
+@contextmanager
+def _one_error() -> Iterator[None]:
+    """A task group wraps what it raises; where that is one error, say that one."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
+
+
+async def _flush(sink: SpanFile) -> None:
+    while True:
+        await asyncio.sleep(_FLUSH_INTERVAL)
+        sink.flush()
+
+
+@asynccontextmanager
+async def running(runtime: Runtime, services: Sequence[Service]) -> AsyncIterator[None]:
+    """All of `services` serve while the block runs; they start in order and drain in reverse, within the deadline."""
+    async with AsyncExitStack() as stack:
+        for service in services:
+            await stack.enter_async_context(service(runtime))
+        yield
+        async with asyncio.timeout(runtime.config.drain_timeout):
+            await stack.aclose()

@@ -1,0 +1,111 @@
+"""What every HTTP service here shares: listening, request ids, spans, and JSON bodies.
+
+A request id is `req-<uuid>`, as Nova's, and the trace id is the same UUID's hex, so the id a client sees finds the whole
+trace. A caller that sends a W3C `traceparent` continues its own trace instead.
+"""
+
+import errno
+import logging
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from rpc.tracing import CURRENT, Position, Span, Tracer
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
+
+_GRACE: Final = 5.0  # seconds an open request may take while the service stops
+log = logging.getLogger(__name__)
+
+
+class PortTaken(OSError):
+    """Another program listens where a service should."""
+
+
+@asynccontextmanager
+async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[int]:
+    """Serve `app` while the block runs; gives the port (a free one for 0). Raises PortTaken naming host and port."""
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_GRACE)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port, backlog=1024, reuse_address=True)
+        try:
+            await site.start()
+        except OSError as error:
+            raise _explain(error, host, port) from error
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+def _explain(error: OSError, host: str, port: int) -> OSError:
+    if error.errno == errno.EADDRINUSE:
+        return PortTaken(error.errno, f"port {port} on {host} is in use by another program")
+    return OSError(error.errno, f"cannot listen on {host} port {port}: {error.strerror or error}")
+
+
+def traced(tracer: Tracer) -> Middleware:
+    """A middleware that names every request, records it as a span, and tells the client the id.
+
+    Handlers find the id in request["request_id"] and the span in request["span"].
+    """
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        above, trace_id, request_id = _position(request)
+        parent = above or Position(trace_id, "")
+        with tracer.span("http.server", f"{request.method} {request.path}", parent=parent) as span:
+            request["request_id"] = request_id
+            request["span"] = span
+            span.attributes["request_id"] = request_id
+            response = await _answer(request, handler, span)
+            if not response.prepared:
+                response.headers["X-Openstack-Request-Id"] = request_id
+                response.headers["X-Compute-Request-Id"] = request_id
+            return response
+
+    return middleware
+
+
+async def _answer(request: web.Request, handler: Handler, span: Span) -> web.StreamResponse:
+    try:
+        response = await handler(request)
+    except web.HTTPException as refusal:
+        span.attributes["status"] = refusal.status
+        refusal.headers["X-Openstack-Request-Id"] = request["request_id"]
+        raise
+    span.attributes["status"] = response.status
+    if response.status >= HTTPStatus.BAD_REQUEST:
+        span.outcome = HTTPStatus(response.status).phrase
+    return response
+
+
+def _position(request: web.Request) -> tuple[Position | None, str, str]:
+    """The caller's position if it sent one, the trace id, and the request id that goes with it."""
+    above = Position.parse(request.headers.get("traceparent", ""))
+    trace_id = above.trace_id if above else uuid.uuid4().hex
+    return above, trace_id, f"req-{uuid.UUID(trace_id)}"
+
+
+def onward() -> dict[str, str]:
+    """Headers that let the next service continue this trace."""
+    here = CURRENT.get()
+    if here is None:
+        return {}
+    return {
+        "traceparent": here.traceparent,
+        "X-OpenStack-Request-ID": f"req-{uuid.UUID(here.trace_id)}",
+    }
+
+
+def json_response(value: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """Answer with `value` as JSON."""
+    return web.Response(
+        body=msgspec.json.encode(value), status=status, headers=headers, content_type="application/json"
+    )

@@ -1,0 +1,64 @@
+"""Other people's clients, unmodified, each in a virtual environment of its own."""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+ROOT = Path(__file__).parents[2]
+_INSTALL_TIMEOUT = 600
+_COMMAND_TIMEOUT = 120
+
+
+def environment(lock: Path) -> Path:
+    """A virtual environment with exactly what `lock` pins; made once per content of the file. Gives its bin directory."""
+    name = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]
+    directory = ROOT / "build" / "clients" / f"{lock.stem}-{name}"
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with (directory.parent / f"{directory.name}.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not (directory / "complete").exists():
+            run = {"check": True, "timeout": _INSTALL_TIMEOUT, "stdout": subprocess.DEVNULL}
+            subprocess.run([sys.executable, "-m", "venv", "--clear", directory], **run)  # type: ignore[call-overload]
+            install = [directory / "bin" / "python", "-m", "pip", "install", "-q", "--require-hashes", "-r", lock]
+            subprocess.run(install, **run)  # type: ignore[call-overload]
+            (directory / "complete").touch()
+    return directory / "bin"
+
+
+class CommandFailed(Exception):
+    """A client's command ended with another status than 0."""
+
+
+@dataclass(frozen=True)
+class OpenStackClient:
+    """The `openstack` command with its environment."""
+
+    bin: Path
+    environ: dict[str, str]
+
+    async def text(self, *words: str, stdin: bytes | None = None) -> str:
+        """Run a command; gives what it printed. Raises CommandFailed with what it complained of."""
+        process = await asyncio.create_subprocess_exec(
+            *(str(self.bin / "openstack"), *words),
+            stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={"PATH": os.environ["PATH"], "HOME": str(self.bin), **self.environ},
+        )
+        async with asyncio.timeout(_COMMAND_TIMEOUT):
+            output, complaints = await process.communicate(stdin)
+        if process.returncode:
+            raise CommandFailed(f"openstack {' '.join(words)}: {complaints.decode()}")
+        return output.decode()
+
+    async def json(self, *words: str) -> Any:
+        """The same, with the answer as JSON."""
+        return msgspec.json.decode(await self.text(*words, "-f", "json"))
