@@ -71,7 +71,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
         if self.traceparent is not None:
             headers[TRACEPARENT] = self.traceparent
         if self.deadline is not None:
-            headers[DEADLINE] = int(self.deadline * 1000)
+            headers[DEADLINE] = round(self.deadline * 1000)
         if self.retries:
             headers[RETRIES] = self.retries
         return headers

@@ -17,7 +17,7 @@ import msgspec
 
 from rpc.endpoint import Endpoint, Handler
 from rpc.envelope import ORIGIN, REASON, RETRIES, Envelope, Failure, Headers, Kind, pack_reply, unpack
-from rpc.errors import BadMessage, ErrorCodec, NotConnected, Unroutable
+from rpc.errors import BadMessage, BusError, ErrorCodec
 from rpc.hooks import Hook, chain, spanning
 from rpc.procedure import Target
 from rpc.settings import BusSettings
@@ -123,8 +123,12 @@ class Server:
                     settle = _nothing
                 if await self._work(source, delivery) and self._settings.is_durable:
                     settle = self._transport.ack
-        except (NotConnected, Unroutable) as error:
+        except BusError as error:
             _log.warning("a message of %s was not settled and will come again: %s", source.name, error)
+        except Exception:
+            # A fault of the bus itself: kept unsettled, so that the broker has it and nothing goes round in circles.
+            settle = _nothing
+            _log.exception("a message of %s could not be worked on", source.name)
         finally:
             await settle(delivery)
 
@@ -219,7 +223,13 @@ class Server:
 
         async def handle(envelope: Envelope) -> None:
             nonlocal result
-            result = await endpoint.handler(envelope.request)
+            try:
+                result = await endpoint.handler(envelope.request)
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                raise RuntimeError(f"{envelope.name} awaited something that was cancelled") from error
 
         with spanning(self._tracer, envelope, source.name):
             await chain(self._hooks, handle)(envelope)

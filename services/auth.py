@@ -25,7 +25,7 @@ from novaflow.identity.tokens import digest
 from novaflow.models import Context
 from rpc.tracing import Tracer
 from services.runtime import Runtime
-from services.web import Handler, json_response, onward
+from services.web import CONTEXT, REQUEST_ID, SPAN, Handler, json_response, onward
 
 _DEADLINE: Final = 5.0  # seconds for one question to the identity service
 _TRIES: Final = 2  # a kept connection may have been closed by the other side
@@ -227,7 +227,7 @@ def token_verifier(runtime: Runtime, tracer: Tracer) -> TokenVerifier:
 
 
 def authenticated(verifier: TokenVerifier, *, public: Callable[[web.Request], bool]) -> Middleware:
-    """A middleware that puts the asker's Context into request["context"]; what is `public` needs none.
+    """A middleware that puts the asker's Context into request[CONTEXT]; what is `public` needs none.
 
     Without a valid token the answer is 401, without the identity service 503, with a token for no project 403.
     """
@@ -238,7 +238,7 @@ def authenticated(verifier: TokenVerifier, *, public: Callable[[web.Request], bo
             return await handler(request)
         token = request.headers.get("X-Auth-Token") or request.headers.get("X-Storage-Token")
         try:
-            context = await verifier.verify(token, request["request_id"]) if token else None
+            context = await verifier.verify(token, request[REQUEST_ID]) if token else None
         except ServiceUnavailable as error:
             log.warning("%s", error)
             return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, _UNAVAILABLE)
@@ -250,8 +250,8 @@ def authenticated(verifier: TokenVerifier, *, public: Callable[[web.Request], bo
             return response
         if context is None:
             return _refusal(HTTPStatus.FORBIDDEN, _NO_PROJECT)
-        request["context"] = context
-        request["span"].attributes["audit_id"] = context.audit_id
+        request[CONTEXT] = context
+        request[SPAN].attributes["audit_id"] = context.audit_id
         return await handler(request)
 
     return middleware

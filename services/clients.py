@@ -29,7 +29,6 @@ _TRIES: Final = 2  # a kept connection may have been closed by the other side
 _FAILURES: Final = (aiohttp.ClientError, OSError)  # TimeoutError is an OSError
 
 
-
 class ImageClient:
     """Reads from one image service, with the token of whoever the work is done for."""
 

@@ -16,10 +16,10 @@ import msgspec
 
 from novaflow.config import Config
 from novaflow.db.migrate import upgrade
-from novaflow.errors import Conflict, Invalid
+from novaflow.errors import Conflict, Invalid, ServiceUnavailable
 from services import all_in_one, settings
-from services.private.mariadb import PrivateMariaDB
-from services.private.rabbitmq import PrivateRabbitMQ
+from services.private.mariadb import DatabaseFailed, PrivateMariaDB
+from services.private.rabbitmq import BrokerFailed, PrivateRabbitMQ
 from services.runtime import opened, running
 from services.supervisor import Child, supervised
 
@@ -88,6 +88,13 @@ async def _start_processes(config: Config, path: Path, stack: AsyncExitStack) ->
 async def _with_private_parts(
     config: Config, state_dir: Path, stack: AsyncExitStack, on_notice: Callable[[str], None]
 ) -> Config:
+    try:
+        return await _started(config, state_dir, stack, on_notice)
+    except (BrokerFailed, DatabaseFailed) as error:
+        raise ServiceUnavailable(service="a private server", reason=str(error)) from error
+
+
+async def _started(config: Config, state_dir: Path, stack: AsyncExitStack, on_notice: Callable[[str], None]) -> Config:
     replace = msgspec.structs.replace
     if config.database.url == PRIVATE:
         on_notice("starting a private MariaDB")

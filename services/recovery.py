@@ -6,7 +6,8 @@ task without a sign of life. Signs of life are its transitions and the heartbeat
 conductors one wins, and it counts the orders, so a task that can never end is ended with a fault after
 `conductor.task_attempts`. An order too many is harmless: every worker is fenced by the task and its host.
 
-In the delivery mode `icehouse` nothing is ordered again, as in 2014: that is what the mode is there to show.
+In the delivery mode `icehouse` lost orders stay lost, as in 2014: that is what the mode is there to show. Only a host that starts
+looks after its own tasks, and gives up its builds (nova/compute/manager.py, `_init_instance`).
 """
 
 import logging
@@ -32,14 +33,13 @@ from novaflow.messages import (
     RebootOrder,
     ServerOrder,
 )
-from novaflow.models import Context, Fault, Host, Server, TaskRecord
+from novaflow.models import Context, Fault, Host, TaskRecord
 from novaflow.states import Event, Task
 from rpc.bus import Bus
-from rpc.errors import BusError, Unroutable
+from rpc.errors import BusError
+from rpc.settings import DURABLE
 
 BATCH: Final = 200  # tasks taken up in one look
-START_PAUSE: Final = 1.0  # seconds between tries to reach a service that has not started yet
-START_TRIES: Final = 60
 HARD_REBOOT: Final = frozenset({Task.REBOOTING_HARD, Task.REBOOT_PENDING_HARD, Task.REBOOT_STARTED_HARD})
 ORDERS: Final = {"delete": TERMINATE_INSTANCE, "start": START_INSTANCE, "stop": STOP_INSTANCE}
 log = logging.getLogger(__name__)
@@ -54,10 +54,11 @@ class Recovery:
         self._hosts = hosts
         self._config = config
         self._clock = clock
+        self._resumes = config.bus.delivery == DURABLE
 
     async def run(self) -> None:
         """Look every `conductor.recovery_interval` seconds, until cancelled. An outage is waited out."""
-        if self._config.bus.delivery != "durable":
+        if not self._resumes:
             return
         if self._config.bus.url.startswith("memory:"):
             await self._surviving(self.at_start)
@@ -68,8 +69,10 @@ class Recovery:
     async def _surviving(self, work: Callable[[], Awaitable[object]]) -> None:
         try:
             await work()
-        except (NovaflowError, BusError, OSError) as error:
+        except (NovaflowError, BusError) as error:
             log.warning("interrupted tasks are looked for again later: %s", error)
+        except Exception:
+            log.exception("interrupted tasks could not be looked for")
 
     async def look(self) -> int:
         """Take up every task whose lease ran out; answers how many were taken up here."""
@@ -79,36 +82,30 @@ class Recovery:
     async def at_start(self) -> None:
         """With a bus in memory nothing that was queued survived: order every build that has no host yet.
 
-        Tasks that have a host are ordered when their host starts. The scheduler of this process may start after us.
+        Tasks that have a host are ordered when their host starts.
         """
         started = self._clock.now()
         while found := [stale for stale in await self._servers.stale_tasks(started, BATCH) if not stale.server.host]:
-            for stale in found:
-                if not await self._is_ordered_from_start(stale):
-                    return
-
-    async def _is_ordered_from_start(self, stale: StaleTask) -> bool:
-        for _ in range(START_TRIES):
-            try:
-                await self._order(stale, {})
-            except Unroutable:
-                await self._clock.sleep(START_PAUSE)
-            else:
-                return await self._servers.retake(stale.task.id, stale.task.updated_at)
-        return False
+            if not await self._take_up(found):
+                return
 
     async def host_started(self, host: str) -> None:
         """Order again whatever was under way on a host whose worker has just started."""
         await self._take_up(await self._running_on(host))
 
     async def _running_on(self, host: str) -> list[StaleTask]:
-        found = []
-        for hosted in await self._servers.on_host(host):
-            if hosted.task_id is not None:
-                server = await self._servers.get(hosted.id)
-                tasks = await self._servers.actions(hosted.id)
-                found += [_seen_now(server, task) for task in tasks if task.id == server.task_id]
-        return found
+        busy = [hosted.id for hosted in await self._servers.on_host(host) if hosted.task_id is not None]
+        running = [await self._running_task(server_id) for server_id in busy]
+        return [stale for stale in running if stale is not None]
+
+    async def _running_task(self, server_id: str) -> StaleTask | None:
+        """The task that owns a server, as if it were stale; None when there is none any more."""
+        server = await self._servers.get(server_id, deleted=True)
+        for task in await self._servers.actions(server_id):
+            if task.id == server.task_id:
+                seen = max(task.updated_at, server.updated_at)  # the last sign of life of either
+                return StaleTask(server=server, task=msgspec.structs.replace(task, updated_at=seen))
+        return None
 
     async def _take_up(self, found: Sequence[StaleTask]) -> int:
         if not found:
@@ -128,14 +125,16 @@ class Recovery:
         return taken
 
     async def _end_or_order(self, stale: StaleTask, hosts: Mapping[str, Host]) -> None:
-        attempts = stale.task.attempts + 1
-        log.info("server %s: %s is ordered again (order %d)", stale.server.id, stale.task.action, attempts)
-        if attempts <= self._config.conductor.task_attempts or _is_local_delete(stale, hosts):
+        server, task = stale.server, stale.task
+        log.info("server %s: %s is taken up again, for the %d. time", server.id, task.action, task.attempts)
+        is_hopeless = task.attempts >= self._config.conductor.task_attempts and not _is_local_delete(stale, hosts)
+        if task.action == "create" and (is_hopeless or not self._resumes):
+            fault = _never_finished(stale, hosts) if is_hopeless else _interrupted(stale)
+            await self._servers.advance(server.id, task.id, Event.BUILD_FAILED, fault=fault)
+        elif is_hopeless:
+            await self._servers.advance(server.id, task.id, Event.FAILED, fault=_never_finished(stale, hosts))
+        else:
             await self._order(stale, hosts)
-            return
-        server, is_build = stale.server, stale.task.action == "create"
-        event = Event.BUILD_FAILED if is_build else Event.FAILED
-        await self._servers.advance(server.id, stale.task.id, event, fault=_never_finished(stale, hosts))
 
     async def _order(self, stale: StaleTask, hosts: Mapping[str, Host]) -> None:
         """Send the order that this task was waiting for; raises Unroutable when nobody would hear it."""
@@ -170,12 +169,6 @@ class Recovery:
             await self._bus.cast(ORDERS[stale.task.action].at(host), order)
 
 
-def _seen_now(server: Server, task: TaskRecord) -> StaleTask:
-    """A running task as if it were stale: its last sign of life is its own or its server's."""
-    seen = max(task.updated_at, server.updated_at)
-    return StaleTask(server=server, task=msgspec.structs.replace(task, updated_at=seen))
-
-
 def _is_up(host: str, hosts: Mapping[str, Host]) -> bool:
     return host in hosts and hosts[host].is_up
 
@@ -189,6 +182,10 @@ def _is_local_delete(stale: StaleTask, hosts: Mapping[str, Host]) -> bool:
 def _context(task: TaskRecord) -> Context:
     """Who ordered the task. The user's token is not kept, so the workers use the service's own."""
     return Context(request_id=task.request_id, user_id=task.user_id, project_id=task.project_id)
+
+
+def _interrupted(stale: StaleTask) -> Fault:
+    return Fault(code=500, message=f"The build was interrupted by a restart of host {stale.server.host}.")
 
 
 def _never_finished(stale: StaleTask, hosts: Mapping[str, Host]) -> Fault:

@@ -18,7 +18,7 @@ from novaflow.config import Config
 from novaflow.db.hosts import Hosts
 from novaflow.db.servers import Servers
 from novaflow.db.services import Services
-from novaflow.errors import NotFound, NoValidHost, TaskSuperseded
+from novaflow.errors import NotFound, NoValidHost, ServiceUnavailable, TaskSuperseded
 from novaflow.messages import BUILD_AND_RUN_INSTANCE, BUILD_INSTANCES, SCHEDULER, BuildInstance
 from novaflow.placement.choose import choose, fault_of
 from novaflow.placement.filters import named
@@ -34,6 +34,10 @@ from services.transitions import traced
 BINARY: Final = "nova-scheduler"
 CLAIMS: Final = 20  # hosts that may refuse one build's claim before it gives up
 log = logging.getLogger(__name__)
+
+
+class DatabaseAway(Exception):
+    """Nothing can be decided or recorded now: the message must come again, which an expected error would not make it."""
 
 
 class Scheduler:
@@ -57,6 +61,8 @@ class Scheduler:
             await self._give_up(ask, error)
         except (TaskSuperseded, NotFound):
             log.info("server %s is no longer built by task %s", ask.server_id, ask.task_id)
+        except ServiceUnavailable as error:
+            raise DatabaseAway(str(error)) from error
 
     async def _place(self, ask: BuildInstance) -> None:
         refused: dict[str, str] = {}

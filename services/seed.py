@@ -61,6 +61,7 @@ async def _upload(cloud: OpenStack, files: GuestFiles) -> None:
         container_format="ami",
         kernel_id=kernel,
         ramdisk_id=ramdisk,
+        os_command_line=files.command_line,
         **public,
     )
 

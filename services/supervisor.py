@@ -32,7 +32,7 @@ class Child:
         self._log_file = log_file
         self._process: asyncio.subprocess.Process | None = None
         self._ready = asyncio.Event()
-        self._is_stopping = False
+        self._stopping = asyncio.Event()
 
     @property
     def pid(self) -> int | None:
@@ -51,10 +51,10 @@ class Child:
         """Start the process and start it again whenever it dies, until it is stopped."""
         delay = _FIRST_DELAY
         loop = asyncio.get_running_loop()
-        while not self._is_stopping:
+        while not self._stopping.is_set():
             began = loop.time()
             await self._run(on_change)
-            if self._is_stopping:
+            if self._stopping.is_set():
                 return
             delay = _FIRST_DELAY if loop.time() - began > _HEALTHY_AFTER else min(delay * 2, _LONGEST_DELAY)
             log.warning("%s died (%s), starting it again in %.1f s", self.name, self._last_words(), delay)
@@ -79,7 +79,7 @@ class Child:
 
     def stop(self) -> None:
         """Ask the process to drain and end."""
-        self._is_stopping = True
+        self._stopping.set()
         if self.pid and self._process:
             self._process.send_signal(signal.SIGTERM)
 

@@ -7,18 +7,23 @@ trace. A caller that sends a W3C `traceparent` continues its own trace instead.
 import errno
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Final
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler as Handler
+from aiohttp.typedefs import Middleware as Middleware
 
+from novaflow.models import Context
 from rpc.tracing import CURRENT, Position, Span, Tracer
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
+# What the middlewares put into a request.
+REQUEST_ID: Final = web.RequestKey("request_id", str)
+SPAN: Final = web.RequestKey("span", Span)
+CONTEXT: Final = web.RequestKey("context", Context)  # who asks; set by services.auth
 
 _GRACE: Final = 5.0  # seconds an open request may take while the service stops
 log = logging.getLogger(__name__)
@@ -53,7 +58,7 @@ def _explain(error: OSError, host: str, port: int) -> OSError:
 def traced(tracer: Tracer) -> Middleware:
     """A middleware that names every request, records it as a span, and tells the client the id.
 
-    Handlers find the id in request["request_id"] and the span in request["span"].
+    Handlers find the id in `request[REQUEST_ID]` and the span in `request[SPAN]`.
     """
 
     @web.middleware
@@ -61,8 +66,8 @@ def traced(tracer: Tracer) -> Middleware:
         above, trace_id, request_id = _position(request)
         parent = above or Position(trace_id, "")
         with tracer.span("http.server", f"{request.method} {request.path}", parent=parent) as span:
-            request["request_id"] = request_id
-            request["span"] = span
+            request[REQUEST_ID] = request_id
+            request[SPAN] = span
             span.attributes["request_id"] = request_id
             response = await _answer(request, handler, span)
             if not response.prepared:
@@ -78,7 +83,7 @@ async def _answer(request: web.Request, handler: Handler, span: Span) -> web.Str
         response = await handler(request)
     except web.HTTPException as refusal:
         span.attributes["status"] = refusal.status
-        refusal.headers["X-Openstack-Request-Id"] = request["request_id"]
+        refusal.headers["X-Openstack-Request-Id"] = request[REQUEST_ID]
         raise
     span.attributes["status"] = response.status
     if response.status >= HTTPStatus.BAD_REQUEST:

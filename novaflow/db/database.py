@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from novaflow.config import Database as Settings
 from novaflow.db.engines import SQLITE, open_reader, open_writer, parse
+from novaflow.db.pool import Connections
 from novaflow.db.retries import delay, passing
 from novaflow.errors import ServiceUnavailable
 
@@ -30,12 +31,11 @@ class Database:
     """The connections of one process to its database."""
 
     def __init__(self, reader: AsyncEngine, writer: AsyncEngine, settings: Settings) -> None:
-        self._reader = reader
-        self._writer = writer
+        self._is_sqlite = writer.dialect.name == SQLITE
+        self._readers = Connections(reader, settings.pool_size)
+        self._writers = Connections(writer, 1 if self._is_sqlite else settings.pool_size)
         self._settings = settings
         self._dice = random.Random()  # noqa: S311 - jitter is no secret
-        self._is_sqlite = writer.dialect.name == SQLITE
-        self._turn = asyncio.Semaphore(1 if self._is_sqlite else settings.pool_size)
 
     @classmethod
     async def open(cls, url: str, settings: Settings) -> "Database":
@@ -47,8 +47,8 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._reader.dispose()
-        await self._writer.dispose()
+        await self._readers.close()
+        await self._writers.close()
 
     async def read(self, work: Work[T]) -> T:
         """The answer of `work`, each statement of which sees what was committed before it.
@@ -81,11 +81,11 @@ class Database:
         raise AssertionError("count() does not end")
 
     async def _read_once(self, work: Work[T]) -> T:
-        async with self._reader.connect() as connection:
+        async with self._readers.lend() as connection:
             return await work(connection)
 
     async def _write_once(self, work: Work[T]) -> T:
-        async with self._turn, self._writer.connect() as connection:
+        async with self._writers.lend() as connection:
             if self._is_sqlite:
                 # Taking the write lock first means that no transaction is refused it half-way.
                 await connection.exec_driver_sql("BEGIN IMMEDIATE")

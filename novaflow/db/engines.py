@@ -2,7 +2,7 @@
 
 A reader commits nothing and is in autocommit, so that one SELECT is one round trip. A writer has one transaction at a time:
 on MariaDB at READ COMMITTED, on SQLite after BEGIN IMMEDIATE. Whoever ends it says so; returning
-a connection to the pool does not.
+a connection does not.
 """
 
 import re
@@ -13,13 +13,13 @@ from typing import Any, Final
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from novaflow.config import Database as Settings
 from novaflow.errors import Invalid
 
 SQLITE: Final = "sqlite"
 _DRIVERS: Final = {"sqlite": "aiosqlite", "mysql": "asyncmy", "mariadb": "asyncmy"}
-_RECYCLE: Final = 1800  # seconds; below any server's wait_timeout
 _LOCK_WAIT: Final = 10  # seconds a statement waits for a row
 
 _SQLITE_SETTINGS: Final = (
@@ -56,17 +56,15 @@ def open_reader(url: URL, settings: Settings) -> AsyncEngine:
 
 
 def open_writer(url: URL, settings: Settings) -> AsyncEngine:
-    """Connections that write; SQLite has one, for it has one writer at a time."""
+    """Connections that write."""
     if url.get_backend_name() == SQLITE:
-        return _open(url, settings, pool_size=1)
+        return _open(url, settings)
     return _open(url, settings, isolation_level="READ COMMITTED")
 
 
 def _open(url: URL, settings: Settings, **options: Any) -> AsyncEngine:
     common: dict[str, Any] = {
-        "pool_size": settings.pool_size,
-        "max_overflow": 0,
-        "pool_timeout": settings.statement_timeout,
+        "poolclass": NullPool,  # novaflow.db.pool keeps them
         "pool_reset_on_return": None,
         "hide_parameters": True,  # they are users' data and secrets, and errors are logged
     }
@@ -76,7 +74,7 @@ def _open(url: URL, settings: Settings, **options: Any) -> AsyncEngine:
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         return engine
     arguments = {"charset": "utf8mb4", "init_command": _MARIADB_SETTINGS, "connect_timeout": 10}
-    return create_async_engine(url, connect_args=arguments, pool_recycle=_RECYCLE, **common | options)
+    return create_async_engine(url, connect_args=arguments, **common | options)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

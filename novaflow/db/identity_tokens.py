@@ -175,17 +175,18 @@ async def end_tokens(connection: AsyncConnection, *which: ColumnElement[bool]) -
 def _issue(scope: str) -> Insert:
     """Insert one row with a token's columns, if all it relies on is still so; what it reads is locked against change."""
     owner, home = DOMAINS.alias("owner"), DOMAINS.alias("home")
-    tables: FromClause = USERS.join(owner, owner.c.id == USERS.c.domain_id)
     wanted = [USERS.c.id == bindparam("new_user_id"), USERS.c.epoch == bindparam("new_epoch")]
     wanted += [USERS.c.enabled == true(), owner.c.enabled == true()]
     if scope == "project":
-        tables = tables.join(PROJECTS, PROJECTS.c.id == bindparam("new_project_id", type_=Key))
-        tables = tables.join(home, home.c.id == PROJECTS.c.domain_id)
-        wanted += [PROJECTS.c.enabled == true(), home.c.enabled == true()]
+        within = PROJECTS.join(home, home.c.id == PROJECTS.c.domain_id)
+        named = PROJECTS.c.id == bindparam("new_project_id", type_=Key)
+        is_open = select(PROJECTS.c.id).select_from(within).where(named, PROJECTS.c.enabled, home.c.enabled)
+        wanted.append(is_open.with_for_update(read=True).exists())
     elif scope == "domain":
-        tables = tables.join(home, home.c.id == bindparam("new_domain_id", type_=Key))
-        wanted += [home.c.enabled == true()]
+        named = home.c.id == bindparam("new_domain_id", type_=Key)
+        wanted.append(select(home.c.id).where(named, home.c.enabled).with_for_update(read=True).exists())
     values = [bindparam(f"new_{column.name}", type_=column.type) for column in TOKENS.c]
+    tables = USERS.join(owner, owner.c.id == USERS.c.domain_id)
     row = select(*values).select_from(tables).where(*wanted).with_for_update(read=True)
     return insert(TOKENS).from_select([column.name for column in TOKENS.c], row)
 

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -43,8 +44,8 @@ class KeyPairs:
         async def work(connection: AsyncConnection) -> KeyPair:
             limits = QuotaLimits(key_pairs=limit)
             await usages.reserve(connection, _ONE_KEY_PAIR, limits, user_id=keypair.user_id)
-            await connection.execute(_ADD, values)
-            return keypair
+            added = await connection.execute(_ADD, values)
+            return msgspec.structs.replace(keypair, id=added.inserted_primary_key[0])
 
         try:
             return await self._db.write(work)

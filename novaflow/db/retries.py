@@ -5,7 +5,6 @@ import sqlite3
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError, InterfaceError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 # Error numbers: https://mariadb.com/kb/en/mariadb-error-code-reference/ and the client's CR_* (2xxx).
 _PASSING: Final = {
@@ -36,8 +35,6 @@ _LONGEST_DELAY: Final = 2.0
 
 def passing(error: BaseException) -> str | None:
     """Why this failure may be gone at the next try; None when a retry would meet it again."""
-    if isinstance(error, PoolTimeout):
-        return "no connection was free in time"
     if isinstance(error, OSError):  # TimeoutError is one
         return "the connection was lost"
     if not isinstance(error, DBAPIError) or error.orig is None:

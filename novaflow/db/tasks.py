@@ -86,7 +86,7 @@ _END: Final = (
     .where(
         task_events.c.task_id == bindparam("b_task_id"),
         task_events.c.name == bindparam("b_name"),
-        task_events.c.host == bindparam("b_host"),
+        func.coalesce(task_events.c.host, "") == bindparam("b_host"),
         task_events.c.finished_at.is_(None),
     )
     .values(result=bindparam("b_result"), details=bindparam("b_details"), finished_at=bindparam("b_now"))
@@ -189,7 +189,7 @@ async def end_event(connection: AsyncConnection, task_id: str, event: TaskEvent)
     values = {
         "b_task_id": task_id,
         "b_name": event.name,
-        "b_host": event.host,
+        "b_host": event.host or "",
         "b_result": event.result,
         "b_details": event.details,
         "b_now": event.finished_at,

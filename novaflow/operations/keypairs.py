@@ -7,14 +7,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from novaflow import ssh_keys
 from novaflow.clock import Clock
 from novaflow.db.keypairs import KeyPairs
 from novaflow.db.quotas import Quotas
 from novaflow.errors import Conflict, Forbidden, Missing, NotFound
-from novaflow.models import Context, KeyPair, QuotaLimits
+from novaflow.models import Context, KeyPair, QuotaLimits, Usage
+from novaflow.quotas import refusal
 
 _RULE: Final = "os_compute_api:os-keypairs:{}"
 
@@ -33,8 +32,8 @@ class KeyPairOperations:
     ) -> tuple[KeyPair, str]:
         """Make a key for the user; the second of the two is its private half, which is kept nowhere."""
         owner = _owner(context, user_id, "create")
-        await self._refuse_duplicate(owner, name)
-        # RSA keys take a while to find: off the loop, and only for who may have one.
+        await self._refuse_early(context, owner, name)
+        # RSA keys take a while to find: off the loop, and not for nothing.
         made = (
             await asyncio.to_thread(ssh_keys.generate_x509, owner, self._clock.now())
             if kind == ssh_keys.X509
@@ -71,7 +70,12 @@ class KeyPairOperations:
         except NotFound:
             raise _missing(owner, name) from None
 
-    async def _refuse_duplicate(self, owner: str, name: str) -> None:
+    async def _refuse_early(self, context: Context, owner: str, name: str) -> None:
+        """Raise what recording would very likely raise; what happens meanwhile is still refused there."""
+        limits = await self._quotas.limits(context.project_id, self._defaults)
+        usage = await self._quotas.usage(context.project_id, owner)
+        if refused := refusal(usage, limits, Usage(key_pairs=1)):
+            raise refused
         try:
             await self._keypairs.get(owner, name)
         except NotFound:
@@ -88,8 +92,7 @@ class KeyPairOperations:
             created_at=self._clock.now(),
         )
         limits = await self._quotas.limits(context.project_id, self._defaults)
-        await self._keypairs.create(keypair, limits.key_pairs)
-        return msgspec.structs.replace(keypair)
+        return await self._keypairs.create(keypair, limits.key_pairs)
 
 
 def _owner(context: Context, user_id: str | None, action: str) -> str:

@@ -129,8 +129,7 @@ class ServerBoot:
         """
         found = await self._check(context, request)
         made = await self._record(context, request, found)
-        for server in made:
-            await self._order(context, request, found, server)
+        await self._order(context, request, found, made)
         return made
 
     async def _check(self, context: Context, request: BootRequest) -> _Checked:
@@ -238,7 +237,7 @@ class ServerBoot:
             )
         return drafts
 
-    async def _order(self, context: Context, request: BootRequest, found: _Checked, server: Server) -> None:
+    async def _order(self, context: Context, request: BootRequest, found: _Checked, made: Sequence[Server]) -> None:
         spec = RequestSpec(
             project_id=context.project_id,
             user_id=context.user_id,
@@ -248,15 +247,16 @@ class ServerBoot:
             force_host=request.force_host,
             hints=request.hints,
         )
-        order = BuildInstance(
-            context=context,
-            server_id=server.id,
-            task_id=server.task_id or "",
-            spec=spec,
-            admin_password=request.admin_password,
-        )
         try:
-            await self._bus.cast(BUILD_INSTANCES, order)
+            for server in made:
+                order = BuildInstance(
+                    context=context,
+                    server_id=server.id,
+                    task_id=server.task_id or "",
+                    spec=spec,
+                    admin_password=request.admin_password,
+                )
+                await self._bus.cast(BUILD_INSTANCES, order)
         except BusError as failure:
-            # The servers are recorded: recovery orders the build again when the bus is back.
-            log.warning("server %s is recorded, but its build could not be ordered yet: %s", server.id, failure)
+            # They are recorded: recovery orders their builds when the bus is back.
+            log.warning("server %s and what follows it could not be ordered yet: %s", server.id, failure)

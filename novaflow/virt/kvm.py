@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import shutil
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,9 @@ PROBE_SECONDS: Final = 15.0  # an emulated kernel says its banner within 5 on a 
 _BANNER: Final = b"Linux version"
 _FATAL: Final = (b"emulation failure", b"KVM internal error", b"failed to initialize kvm")
 _SAID_KEPT: Final = 65536
+
+SaysBanner = Callable[[Path, str, float], Awaitable[bool]]
+"""Tries a kernel with an accelerator for some seconds."""
 
 
 class Signs(Value, frozen=True, kw_only=True):
@@ -58,12 +62,14 @@ class _Kept(Value, frozen=True, kw_only=True):
     verdict: Verdict
 
 
-async def judge(directory: Path, kernel: Path | None = None) -> Verdict:
+async def judge(
+    directory: Path, *, signs: Signs | None = None, kernel: Path | None = None, says: SaysBanner | None = None
+) -> Verdict:
     """The verdict for this machine, from the file below `directory` when nothing has changed since.
 
-    `kernel` is the Linux kernel to try; without one the first that the machine has and lets us read is taken.
+    `signs`, the `kernel` to try and what tries it (`says`) are this machine's unless they are given.
     """
-    refusal = read_signs().refusal()
+    refusal = (signs or read_signs()).refusal()
     if refusal:
         return Verdict(is_usable=False, reason=refusal)
     kernel = kernel or readable_kernel()
@@ -73,7 +79,7 @@ async def judge(directory: Path, kernel: Path | None = None) -> Verdict:
         kept = msgspec.json.decode(file.read_bytes(), type=_Kept)
         if kept.circumstances == now:
             return kept.verdict
-    verdict = await _try(kernel)
+    verdict = await _try(kernel, says or says_banner)
     with contextlib.suppress(OSError):  # then it is tried again next time
         fresh = file.with_suffix(".new")
         fresh.write_bytes(msgspec.json.encode(_Kept(circumstances=now, verdict=verdict)))
@@ -96,18 +102,18 @@ def read_signs(root: Path = Path("/")) -> Signs:
     )
 
 
-async def _try(kernel: Path | None) -> Verdict:
+async def _try(kernel: Path | None, says: SaysBanner) -> Verdict:
     if kernel is None or shutil.which(QEMU) is None:
         return Verdict(is_usable=True, reason="the signs are good; not proven, for there is no kernel or QEMU to try")
-    if await says_banner(kernel, "kvm", PROBE_SECONDS):
+    if await says(kernel, "kvm", PROBE_SECONDS):
         return Verdict(is_usable=True, reason=f"{kernel.name} ran under KVM")
     return Verdict(is_usable=False, reason=f"{kernel.name} did not say a word within {PROBE_SECONDS:.0f} s under KVM")
 
 
-async def says_banner(kernel: Path, accelerator: str, seconds: float, qemu: str = QEMU) -> bool:
+async def says_banner(kernel: Path, accelerator: str, seconds: float) -> bool:
     """Does this kernel come up far enough to say its version?"""
     process = await asyncio.create_subprocess_exec(
-        qemu, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-M", "pc", "-accel", accelerator,
+        QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-M", "pc", "-accel", accelerator,
         "-m", "96", "-serial", "stdio", "-kernel", str(kernel),
         "-append", "earlyprintk=serial,ttyS0,115200 console=ttyS0 panic=-1",
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,

@@ -7,10 +7,10 @@ service's own token is used, which is what it is for.
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from novaflow.clock import Clock
-from novaflow.errors import ImageRefused, Invalid, Unauthorized
+from novaflow.errors import ImageRefused, Invalid, ServiceUnavailable, Unauthorized
 from novaflow.images.cache import ImageCache
 from novaflow.images.cache import ImageSource as Bytes
 from novaflow.models import ImageFacts, Server, Value
@@ -19,6 +19,9 @@ from novaflow.virt.driver import DiskImage
 # As nova/virt/libvirt/driver.py sets it for a guest whose kernel is loaded directly.
 COMMAND_LINE: Final = "root=/dev/vda console=tty0 console=ttyS0 no_timer_check"
 GIB: Final = 2**30
+PAUSES: Final = (0.5, 1.0, 2.0, 4.0)  # seconds between tries of a service that is away
+
+T = TypeVar("T")
 
 
 class ImageSource(Bytes, Protocol):
@@ -58,6 +61,7 @@ class BootImages:
     ) -> None:
         self._source = source
         self._cache = ImageCache(directory, source, clock)
+        self._clock = clock
         self._service_token = service_token
 
     async def find(self, server: Server, token: str) -> Found:
@@ -93,14 +97,23 @@ class BootImages:
                 return token, await self._show(image_id, token)
             except Unauthorized:
                 pass  # it ended while the build waited
-        token = await self._service_token()
+        token = await self._patiently(self._service_token)
         return token, await self._show(image_id, token)
 
     async def _show(self, image_id: str, token: str) -> ImageFacts:
-        facts = await self._source.show(image_id, token)
+        facts = await self._patiently(lambda: self._source.show(image_id, token))
         if facts.status != "active":
             raise ImageRefused(image_id=image_id, reason=f"it is {facts.status}, not active")
         return facts
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """A service that restarts is waited for; another host would not find it sooner."""
+        for pause in PAUSES:
+            try:
+                return await ask()
+            except ServiceUnavailable:
+                await self._clock.sleep(pause)
+        return await ask()
 
     async def _file(self, facts: ImageFacts, token: str) -> DiskImage:
         cached = await self._cache.fetch(facts, token)

@@ -14,7 +14,7 @@ from novaflow.identity.models import Claims
 from novaflow.identity.roles import SERVICE_ROLE
 from novaflow.models import ADMIN_ROLE
 from services.identity.authority import Authority
-from services.web import Handler
+from services.web import SPAN, Handler
 
 CLAIMS: Final = "claims"
 SUBJECT: Final = "subject"
@@ -33,7 +33,7 @@ def access(authority: Authority) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request["span"].name = _TOKEN_IN_PATH.sub(r"\1***", request["span"].name)
+        request[SPAN].name = _TOKEN_IN_PATH.sub(r"\1***", request[SPAN].name)
         if not _is_public(request):
             await _identify(request, authority)
         return await handler(request)

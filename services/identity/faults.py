@@ -8,7 +8,7 @@ from aiohttp import web
 
 from novaflow.errors import Forbidden, NotFound, NovaflowError, TooLarge
 from services.identity.links import base_url
-from services.web import Handler, json_response
+from services.web import SPAN, Handler, json_response
 
 _UNKNOWN_URL: Final = "The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again."
 _WRONG_METHOD: Final = "The method is not allowed for the requested URL."
@@ -29,7 +29,7 @@ async def faults(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         response = _http_error(request, error)
     except Exception:
-        log.exception("%s failed", request["span"].name)
+        log.exception("%s failed", request[SPAN].name)
         response = _answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, _UNEXPECTED)
     if not response.prepared:
         response.headers["Vary"] = "X-Auth-Token"

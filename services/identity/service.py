@@ -33,8 +33,8 @@ class Served:
 @asynccontextmanager
 async def identity(runtime: Runtime) -> AsyncIterator[None]:
     """Serve identity in this process."""
-    db = await runtime.database()
-    async with served(runtime.config, db, runtime.clock, runtime.tracer("identity"), runtime.state_dir) as service:
+    db, clock, tracer = await runtime.database(), runtime.clock, runtime.tracer("identity")
+    async with served(runtime.config, db, clock, tracer, runtime.state_dir, Passwords(clock)) as service:
         purging = runtime.spawn(purge(service.authority, runtime.clock, _PURGE_INTERVAL), "purge tokens")
         try:
             yield
@@ -43,13 +43,14 @@ async def identity(runtime: Runtime) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def served(config: Config, db: Database, clock: Clock, tracer: Tracer, state_dir: Path) -> AsyncIterator[Served]:
-    """An identity service on the configured ports (0: free ones), ready when this is entered."""
+async def served(
+    config: Config, db: Database, clock: Clock, tracer: Tracer, state_dir: Path, passwords: Passwords
+) -> AsyncIterator[Served]:
+    """An identity service on the configured ports (0: free ones), ready when this is entered; closes `passwords`."""
     records = Identity(db)
-    passwords = Passwords(clock)
+    authority = Authority(records, passwords, clock, config.identity.token_seconds)
     try:
         await seed(config, db, records, passwords, state_dir)
-        authority = Authority(records, passwords, clock, config.identity.token_seconds)
         public = build(authority, tracer, is_admin_port=False)
         admin = build(authority, tracer, is_admin_port=True)
         host = config.identity.host

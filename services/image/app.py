@@ -15,7 +15,7 @@ _RESOURCES: Final = (images, data, tags, members, actions)
 
 
 def create_app(api: ImageApi, *, trace: Middleware, authenticate: Middleware) -> web.Application:
-    """The application; `trace` sees every request first, `authenticate` sets request["context"]."""
+    """The application; `trace` sees every request first, `authenticate` sets request[CONTEXT]."""
     app = web.Application(middlewares=[trace, faults, authenticate], client_max_size=_BODY_MAX)
     below = [route for resource in _RESOURCES for route in resource.routes(api)]
     app.add_routes(_below_v2([*below, *discovery.routes()]))

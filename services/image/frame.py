@@ -20,6 +20,7 @@ from novaflow.images.store import FileStore
 from novaflow.images.upload import Uploads
 from novaflow.models import Context
 from services.image.faults import Fault
+from services.web import CONTEXT
 
 _IMAGE_ID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -39,7 +40,7 @@ class ImageApi:
 
 def context(request: web.Request) -> Context:
     """Who asks."""
-    asking: Context = request["context"]
+    asking: Context = request[CONTEXT]
     return asking
 
 

@@ -141,7 +141,7 @@ class PrivateMariaDB:
         unfinished = self._root / "data.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         command = [
-            _program("mariadb-install-db"),
+            program("mariadb-install-db"),
             "--no-defaults",
             "--skip-test-db",
             "--skip-name-resolve",
@@ -163,7 +163,7 @@ class PrivateMariaDB:
     def _spawn(self, account: Path) -> "subprocess.Popen[bytes]":
         command = [
             *_bound_to_us(),
-            _program("mariadbd"),
+            program("mariadbd"),
             "--no-defaults",
             f"--datadir={self._root / 'data'}",
             f"--port={self._port}",
@@ -233,7 +233,8 @@ def _free_port() -> int:
         return port
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """Where an installed program is; raises DatabaseFailed."""
     path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     if path is None:
         raise DatabaseFailed(f"{name} is not installed (on Debian and Ubuntu: apt-get install mariadb-server)")

@@ -157,7 +157,7 @@ class PrivateRabbitMQ:
 
     def _program(self, name: str) -> Path:
         if self._programs is None:
-            self._programs = _sbin()
+            self._programs = programs()
         return self._programs / name
 
     def _spawn(self, name: str, command: list[str]) -> "subprocess.Popen[bytes]":
@@ -234,8 +234,8 @@ def _free_ports(count: int) -> list[int]:
             sock.close()
 
 
-def _sbin() -> Path:
-    """The programs themselves; Debian's wrappers in /usr/sbin insist on root or the user rabbitmq."""
+def programs() -> Path:
+    """The directory of the installed programs; raises BrokerFailed. The programs themselves: Debian's wrappers in /usr/sbin insist on root or the user rabbitmq."""
     found = [path for place in _PLACES for path in Path(place).glob("rabbitmq_server-*/sbin/rabbitmq-server")]
     if not found:
         raise BrokerFailed("RabbitMQ is not installed (on Debian and Ubuntu: apt-get install rabbitmq-server)")

@@ -338,6 +338,20 @@ async def test_a_cast_that_always_fails_is_dead_after_its_budget(world: World) -
     assert log.numbers == [5, 5, 5]
 
 
+async def test_a_handler_that_awaits_something_cancelled_has_failed(world: World) -> None:
+    async def stumble(ask: Ask) -> None:
+        other = asyncio.create_task(asyncio.sleep(3600))
+        other.cancel()
+        await other
+
+    await world.serve(do=stumble)
+    client = await world.bus()
+
+    await client.cast(world.do, Ask(number=5))
+
+    assert "awaited something that was cancelled" in str((await world.next_dead_letter()).headers[REASON])
+
+
 async def test_a_cast_that_is_refused_is_not_retried(world: World) -> None:
     log = Log()
 

@@ -181,3 +181,25 @@ async def test_messages_keep_coming_while_others_wait_for_their_confirm(world: W
     await until(lambda: len(log.numbers) == 300)
 
     assert sorted(log.numbers) == list(range(300))
+
+
+async def test_a_broker_short_of_memory_holds_publishers_back_until_it_is_well(
+    world: World, rabbitmq: RabbitMQ
+) -> None:
+    log = Log()
+    await world.serve(do=log)
+    patient = await world.bus()
+    impatient = await world.bus(settings=replace(world.settings, publish_timeout=0.5))
+
+    await rabbitmq.ctl("set_vm_memory_high_watermark", "0.00001")
+    try:
+        waiting = [asyncio.create_task(patient.cast(world.do, Ask(number=n))) for n in range(20)]
+        with pytest.raises(NotConnected, match="did not accept"):
+            await impatient.cast(world.do, Ask(number=-1))
+        assert not any(task.done() for task in waiting)
+    finally:
+        await rabbitmq.ctl("set_vm_memory_high_watermark", "0.4")
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(*waiting)
+
+    assert set(range(20)) <= set(await log.until(lambda numbers: len(set(numbers) - {-1}) == 20))

@@ -7,7 +7,7 @@ the database and on the hypervisor is what the next one finds.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -349,9 +349,14 @@ def settings(**changes: Any) -> Config:
     return msgspec.structs.replace(config, **changes)
 
 
+SERVICES = ("conductor", "scheduler", "compute")
+
+
 @asynccontextmanager
-async def cloud(directory: Path, config: Config | None = None, **more: Any) -> AsyncIterator[Cloud]:
-    """A cloud whose three services run until the block ends."""
+async def cloud(
+    directory: Path, config: Config | None = None, *, services: Collection[str] = SERVICES, **more: Any
+) -> AsyncIterator[Cloud]:
+    """A cloud whose `services` run until the block ends."""
     config = msgspec.structs.replace(config or settings(), state_dir=str(directory))
     await upgrade(config.database_url)
     database = await Database.open(config.database_url, config.database)
@@ -361,8 +366,8 @@ async def cloud(directory: Path, config: Config | None = None, **more: Any) -> A
     world = Cloud(config=config, directory=directory, database=database, broker=broker, bus=bus, spans=spans, **more)
     world.images.add("cirros", bytes(4096), disk_format="raw")
     try:
-        for process in world.processes.values():
-            await process.start()
+        for name in services:
+            await world.processes[name].start()
         yield world
     finally:
         for process in reversed(world.processes.values()):

@@ -24,11 +24,11 @@ from novaflow.models import Context, ImageFacts
 from novaflow.operations.server_boot import Images
 from rpc.bus import Bus, BusSettings
 from rpc.connect import open_transport
-from rpc.tracing import Discard, Tracer
+from rpc.tracing import Discard, SpanSink, Tracer
 from rpc.transport import Transport
 from services.api.openstack.app import create_app, is_public
 from services.api.service import assemble
-from services.web import Handler, serving, traced
+from services.web import CONTEXT, REQUEST_ID, Handler, serving, traced
 
 PROJECT: Final = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 OTHER_PROJECT: Final = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
@@ -64,7 +64,7 @@ def known_tokens() -> Middleware:
             who = PEOPLE.get(request.headers.get("X-Auth-Token", ""))
             if who is None:
                 raise web.HTTPUnauthorized(headers={"WWW-Authenticate": 'Keystone uri="http://identity.example"'})
-            request["context"] = msgspec.structs.replace(who, request_id=request["request_id"])
+            request[CONTEXT] = msgspec.structs.replace(who, request_id=request[REQUEST_ID])
         return await handler(request)
 
     return authenticate
@@ -135,13 +135,17 @@ class ComputeApi:
 
 @asynccontextmanager
 async def compute_api(
-    directory: Path, config: Config | None = None, clock: Clock | None = None, images: Images | None = None
+    directory: Path,
+    config: Config | None = None,
+    clock: Clock | None = None,
+    images: Images | None = None,
+    sink: SpanSink | None = None,
 ) -> AsyncIterator[ComputeApi]:
     """The API on a fresh database in `directory`, for as long as the block runs."""
     config, clock = config or Config(), clock or SystemClock()
     database = await Database.open(await _migrated(directory), config.database)
     transport = await open_transport("memory://", _SETTINGS)
-    tracer = Tracer("nova-api", Discard())
+    tracer = Tracer("nova-api", sink or Discard())
     bus = Bus(transport, tracer=tracer, errors=Codec(), settings=_SETTINGS)
     try:
         api = assemble(

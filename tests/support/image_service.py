@@ -25,7 +25,7 @@ from rpc.tracing import Span, Tracer
 from services.image.app import create_app
 from services.image.discovery import is_public
 from services.image.frame import ImageApi
-from services.web import Handler, serving, traced
+from services.web import CONTEXT, REQUEST_ID, Handler, serving, traced
 
 ADMIN = "admin-token"
 ALICE = "alice-token"
@@ -76,8 +76,8 @@ def known_tokens(public: Callable[[web.Request], bool]) -> Middleware:
                 headers={"WWW-Authenticate": 'Keystone uri="http://127.0.0.1:5000"'},
             )
         project, roles = _WHO[token]
-        request["context"] = Context(
-            request_id=request["request_id"],
+        request[CONTEXT] = Context(
+            request_id=request[REQUEST_ID],
             user_id=f"{token}-user",
             project_id=project,
             roles=roles,

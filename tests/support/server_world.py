@@ -33,7 +33,7 @@ from novaflow.models import HostResources
 from novaflow.states import Event, Power
 from rpc.bus import Bus
 from rpc.procedure import Cast
-from rpc.tracing import Discard, Tracer
+from rpc.tracing import Discard, SpanSink, Tracer
 from services.clients import ImageClient
 from tests.support.compute_api import PEOPLE, ComputeApi, Reply, compute_api
 from tests.support.glance import Glance, glance
@@ -122,14 +122,16 @@ class World:
 
 
 @asynccontextmanager
-async def server_world(directory: Path, config: Config | None = None) -> AsyncIterator[World]:
+async def server_world(
+    directory: Path, config: Config | None = None, sink: SpanSink | None = None
+) -> AsyncIterator[World]:
     """A world with one image and one host that is up."""
     tracer = Tracer("nova-compute", Discard())
     projects = {token: who.project_id for token, who in PEOPLE.items()}
     async with (
         glance(projects) as images,
         aiohttp.ClientSession() as http,
-        compute_api(directory, config, images=ImageClient(http, images.url, tracer)) as api,
+        compute_api(directory, config, images=ImageClient(http, images.url, tracer), sink=sink) as api,
     ):
         images.add(IMAGE)
         world = World(

@@ -3,11 +3,13 @@
 import hashlib
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Final
 
+from novaflow.errors import GuestFailed
 from novaflow.models import Value
-from novaflow.virt.guest.disk import make_data_image, make_disk
+from novaflow.virt.guest.disk import make_blank_disk, make_disk
 from novaflow.virt.guest.initramfs import build_initramfs, init_script
 from novaflow.virt.guest.modules import MissingModule, load_order
 from novaflow.virt.guest.sources import CannotBuild, Say, Sources, find_sources
@@ -21,40 +23,44 @@ COMMAND_LINE: Final = (
 _RECIPE: Final = "1"  # change it when this code makes other images of the same parts
 
 
-class GuestImage(Value, frozen=True, kw_only=True):
-    """The built files. `disk` boots by itself; `kernel` and `ramdisk` boot beside `data`, which is an empty file system."""
+class GuestFiles(Value, frozen=True, kw_only=True):
+    """The built files. `disk` boots by itself; `kernel` and `ramdisk` boot beside `blank`, an empty file system.
+
+    `command_line` belongs to the kernel: an image that names it tells it in its property os_command_line.
+    """
 
     release: str
     kernel: Path
     ramdisk: Path
-    data: Path
+    blank: Path
     disk: Path
     command_line: str = COMMAND_LINE
 
 
-def build(directory: Path, say: Say = lambda _: None) -> GuestImage:
-    """The image below `directory`, built now unless it is there already; raises CannotBuild. `say` hears of each step.
+def build_guest(directory: Path, on_progress: Say = lambda _: None) -> GuestFiles:
+    """The image below `directory`, built now unless it is there already; `on_progress` hears of each step.
 
-    A build appears at once or not at all, and is named by its parts, so that a new kernel makes a new image.
+    A build appears at once or not at all, and is named by its parts, so that a new kernel makes a new image. Raises GuestFailed with
+    operation `build` and what to install.
     """
     directory = directory.absolute()
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        sources = find_sources(directory / "packages", say)
+        sources = find_sources(directory / "packages", on_progress)
         home = directory / f"guest-{_fingerprint(sources)}"
         if not home.is_dir():
-            _build_into(home, sources, say)
-    except (OSError, MissingModule) as error:
-        raise CannotBuild(f"the guest image cannot be built: {error}") from error
+            _build_into(home, sources, on_progress)
+    except (OSError, subprocess.SubprocessError, MissingModule, CannotBuild) as error:
+        raise GuestFailed(operation="build", server_id="the guest image", reason=str(error)) from error
     return _image(home, sources.release)
 
 
-def _image(home: Path, release: str) -> GuestImage:
-    return GuestImage(
+def _image(home: Path, release: str) -> GuestFiles:
+    return GuestFiles(
         release=release,
         kernel=home / "vmlinuz",
         ramdisk=home / "initrd.gz",
-        data=home / "data.img",
+        blank=home / "blank.img",
         disk=home / "disk.qcow2",
     )
 
@@ -69,7 +75,7 @@ def _build_into(home: Path, sources: Sources, say: Say) -> None:
         shutil.copyfile(sources.kernel, image.kernel)
         image.ramdisk.write_bytes(build_initramfs(sources.busybox, load_order(sources.modules)))
         say("making the disks")
-        make_data_image(image.data)
+        make_blank_disk(image.blank)
         make_disk(image.disk, image.kernel, image.ramdisk, COMMAND_LINE)
         if not home.is_dir():  # somebody else may have been quicker
             work.rename(home)

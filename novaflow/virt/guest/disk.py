@@ -50,7 +50,7 @@ def missing_tools() -> list[str]:
     return sorted(missing)
 
 
-def make_data_image(target: Path) -> None:
+def make_blank_disk(target: Path) -> None:
     """An ext2 file system of DATA_MIB MiB: the disk of a guest that is booted with a kernel beside it."""
     target.write_bytes(b"")
     os.truncate(target, DATA_MIB * _MIB)
@@ -68,7 +68,7 @@ def make_disk(target: Path, kernel: Path, initramfs: Path, command_line: str) ->
         boot_mib = -(-(kernel.stat().st_size + initramfs.stat().st_size) // _MIB) + _FAT_SPARE_MIB
         boot, data, raw = work / "boot", work / "data", work / "raw"
         _make_boot_partition(boot, boot_mib, kernel, initramfs, command_line)
-        make_data_image(data)
+        make_blank_disk(data)
         data_start = _FAT_START_MIB + boot_mib
         with raw.open("wb") as disk:
             disk.write(_boot_record(boot_mib, data_start))

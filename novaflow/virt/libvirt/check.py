@@ -12,12 +12,15 @@ from pathlib import Path
 import libvirt
 
 from novaflow.virt.libvirt.embed import CannotEmbed, prepare_root
+from novaflow.virt.libvirt.reaper import Reaper
 
 
 def main(uri: str) -> int:
     """One line on standard output; the exit status."""
     libvirt.registerErrorHandler(lambda *_: None, None)
-    with tempfile.TemporaryDirectory(prefix="nf-") as directory:
+    reaper = Reaper()
+    reaper.start()
+    with tempfile.TemporaryDirectory(prefix="nf-") as directory, reaper.watching():
         try:
             if uri == "qemu:///embed":
                 libvirt.virEventRegisterDefaultImpl()

@@ -1,8 +1,7 @@
 """One connection to libvirt for all the compute hosts of a process.
 
 libvirt blocks, so its calls run in a few threads of their own; its events come on another thread and are handed to the event loop of whoever
-listens. The embedded driver allows one root in the life of a process, so hosts share a connection, and the
-last one to leave closes it.
+listens. The embedded driver can be opened once in the life of a process, so hosts share a connection, and that one stays.
 """
 
 import asyncio
@@ -145,7 +144,7 @@ def share(uri: str) -> Connection:
     """The process's connection to `uri`, not yet tried; every `share` needs a `release`."""
     with _process.lock:
         _process.start_events()
-        if "/embed" in uri:
+        if is_embedded(uri):
             _process.start_reaper()
         connection, users = _process.users.get(uri) or (Connection(uri), 0)
         _process.users[uri] = (connection, users + 1)
@@ -153,19 +152,27 @@ def share(uri: str) -> Connection:
 
 
 async def release(connection: Connection) -> None:
-    """Give one's part of the connection back; the last one closes it."""
+    """Give one's part of the connection back; the last one closes it.
+
+    The embedded one stays: every opening takes one of the 33 places that libvirt has for drivers, and none is ever given back.
+    """
     with _process.lock:
         _, users = _process.users[connection.uri]
-        if users > 1:
+        if users > 1 or is_embedded(connection.uri):
             _process.users[connection.uri] = (connection, users - 1)
             return
         del _process.users[connection.uri]
     await asyncio.to_thread(connection.close)
 
 
+def is_embedded(uri: str) -> bool:
+    """Does this URI name the libvirt inside this process?"""
+    return uri.startswith("qemu:///embed")
+
+
 def _watched(uri: str) -> contextlib.AbstractContextManager[None]:
     reaper = _process.reaper
-    return reaper.watching() if reaper and "/embed" in uri else contextlib.nullcontext()
+    return reaper.watching() if reaper and is_embedded(uri) else contextlib.nullcontext()
 
 
 def _run_events() -> None:

@@ -18,8 +18,8 @@ from novaflow.virt.checks import GIB, check_size, check_spec
 from novaflow.virt.domain_xml import Machine, Owner, Paths, build_domain
 from novaflow.virt.driver import GuestSpec, GuestState
 from novaflow.virt.events import PowerEvents
-from novaflow.virt.guest_files import GuestFiles, OverlayFailed, create_overlay
 from novaflow.virt.image_facts import Format, Refused, inspect
+from novaflow.virt.instance_files import InstanceFiles, OverlayFailed, create_overlay
 from novaflow.virt.libvirt import domains
 from novaflow.virt.libvirt.connection import Connection, release, share
 from novaflow.virt.libvirt.embed import CannotEmbed, prepare_root
@@ -43,7 +43,7 @@ class LibvirtDriver:
         self._host = host
         self._directory = directory
         self._on_notice = on_notice
-        self._files = GuestFiles(directory / host)
+        self._files = InstanceFiles(directory / host)
         self._owner = Owner(host=host, directory=str(self._files.directory))
         self._locks = GuestLocks()
         self._events = PowerEvents()

@@ -37,7 +37,16 @@ def prepare_root(directory: Path, aliases: Path = Path("/tmp")) -> Path:  # noqa
     (root / "etc").mkdir(parents=True, exist_ok=True)
     if os.geteuid() == 0:
         (root / "etc" / "qemu.conf").write_text(QEMU_CONF)
-    return root if len(str(root)) <= LONGEST_ROOT else _alias(root, aliases)
+    short = root if len(str(root)) <= LONGEST_ROOT else _alias(root, aliases)
+    if os.geteuid() != 0:
+        _keep_out_of_home(short)
+    return short
+
+
+def _keep_out_of_home(root: Path) -> None:
+    """Even with a root of its own an unprivileged libvirt writes to the user's directories; a service may have none."""
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
+        os.environ.setdefault(name, str(root / "user"))
 
 
 def check_user() -> None:

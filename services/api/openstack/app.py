@@ -35,7 +35,7 @@ from services.api.openstack import (
     simple_tenant_usage,
 )
 from services.api.openstack.faults import HttpFault, faults
-from services.api.openstack.frame import Api, context
+from services.api.openstack.frame import MICROVERSION, Api, context
 from services.api.openstack.microversion import MIN, echo, negotiate
 from services.api.openstack.versions import version_routes
 from services.web import Handler
@@ -78,7 +78,7 @@ _PREFIXES: Final = ("/v2.1", "/v2.1/{project_id:[0-9a-f-]+}", "/v2", "/v2/{proje
 def create_app(
     api: Api, *, trace: Middleware, authenticate: Middleware, resources: Sequence[Resource] = RESOURCES
 ) -> web.Application:
-    """The application; `trace` sees every request first, `authenticate` sets request["context"]."""
+    """The application; `trace` sees every request first, `authenticate` sets request[CONTEXT]."""
     app = web.Application(
         middlewares=[trace, faults, authenticate, _versioned, _in_own_project],
         client_max_size=api.config.api.max_body_bytes,
@@ -100,10 +100,10 @@ def is_public(request: web.Request) -> bool:
 async def _versioned(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Settle the microversion before the handler runs, and tell the client which one answered or refused."""
     if not request.path.startswith("/v2.1"):
-        request["microversion"] = MIN
+        request[MICROVERSION] = MIN
         return await handler(request)
     version = negotiate(request.headers)
-    request["microversion"] = version
+    request[MICROVERSION] = version
     response = await faults(request, handler)
     response.headers.update(echo(version))
     return response

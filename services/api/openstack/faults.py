@@ -12,7 +12,7 @@ from aiohttp import web
 
 from novaflow.errors import NovaflowError
 from rpc.errors import CallTimeout, NotConnected, Unroutable
-from services.web import Handler, json_response
+from services.web import REQUEST_ID, Handler, json_response
 
 log = logging.getLogger(__name__)
 
@@ -88,5 +88,5 @@ def _plain(refusal: web.HTTPException) -> web.Response:
 
 
 def _unexpected(request: web.Request, error: Exception) -> web.Response:
-    log.error("%s %s failed (%s)", request.method, request.path, request.get("request_id"), exc_info=error)
+    log.error("%s %s failed (%s)", request.method, request.path, request.get(REQUEST_ID), exc_info=error)
     return fault(HTTPStatus.INTERNAL_SERVER_ERROR, UNEXPECTED)

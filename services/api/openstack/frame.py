@@ -28,10 +28,12 @@ from novaflow.operations.usage import UsageOperations
 from services.api.openstack.faults import HttpFault
 from services.api.openstack.microversion import Version
 from services.api.openstack.schema import Check, validate
-from services.web import json_response
+from services.web import CONTEXT, json_response
 
 # A body of no stated type is `application/octet-stream` to aiohttp, and JSON to Nova; so is `text/plain`.
 _JSON_TYPES: Final = ("application/json", "text/plain", "application/octet-stream")
+
+MICROVERSION: Final[web.RequestKey[Version]] = web.RequestKey("microversion", tuple)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,14 +84,12 @@ def links(request: web.Request) -> Links:
 
 def context(request: web.Request) -> Context:
     """Who asks."""
-    found: Context = request["context"]
-    return found
+    return request[CONTEXT]
 
 
 def microversion(request: web.Request) -> Version:
     """The version this request speaks, e.g. (2, 37)."""
-    found: Version = request["microversion"]
-    return found
+    return request[MICROVERSION]
 
 
 def needs(request: web.Request, minimum: Version, before: Version | None = None) -> None:

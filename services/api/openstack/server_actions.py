@@ -14,6 +14,7 @@ from aiohttp import web
 from services.api.openstack.faults import HttpFault
 from services.api.openstack.frame import Api, checked, context, empty, read_json, reply
 from services.api.openstack.schema import Check, anything, choice, integer, optional, record
+from services.web import SPAN
 
 Body = dict[str, Any]
 Action = Callable[[Api, web.Request, Body], Awaitable[web.Response]]
@@ -36,7 +37,7 @@ async def _act(api: Api, request: web.Request) -> web.Response:
     if named not in _ACTIONS:
         raise HttpFault(HTTPStatus.BAD_REQUEST, f"There is no such action: {named[:255]}")
     check, action = _ACTIONS[named]
-    request["span"].attributes.update(server_id=request.match_info["id"], action=named)
+    request[SPAN].attributes.update(server_id=request.match_info["id"], action=named)
     return await action(api, request, checked(body, record({named: check})))
 
 

@@ -18,6 +18,7 @@ from services.api.openstack.microversion import Version
 from services.api.openstack.schema import is_uuid
 from services.api.openstack.server_schemas import create_schema
 from services.api.openstack.server_views import created
+from services.web import SPAN
 
 # No letters that are mistaken for one another; one of each group at least (nova/utils.py, DEFAULT_PASSWORD_SYMBOLS).
 _PASSWORD_GROUPS: Final = ("23456789", "ABCDEFGHJKLMNPQRSTUVWXYZ", "abcdefghijkmnopqrstuvwxyz")
@@ -34,7 +35,7 @@ async def create(api: Api, request: web.Request) -> web.Response:
     body = checked(await read_json(request), create_schema(version))
     asked = boot_request(body, version, api.config.network)
     made = await api.boots.boot(context(request), asked)
-    request["span"].attributes["server_id"] = made[0].id
+    request[SPAN].attributes["server_id"] = made[0].id
     if body["server"].get("return_reservation_id"):
         return reply({"reservation_id": made[0].reservation_id}, HTTPStatus.ACCEPTED)
     here = links(request)

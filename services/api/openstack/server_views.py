@@ -93,9 +93,9 @@ def host_statuses(services: Iterable[ServiceRecord]) -> dict[str, str]:
     return statuses
 
 
-def seconds(moment: datetime) -> str:
-    """A time as Nova shows most of them: `2026-08-01T12:00:00Z`."""
-    return f"{moment.isoformat()[:19]}Z"
+def whole_seconds(moment: datetime) -> datetime:
+    """A time as Nova shows most of them, `2026-08-01T12:00:00Z`, once msgspec writes it; it does so faster than Python."""
+    return moment.replace(microsecond=0)
 
 
 def _core(server: Server, links: Links, *, is_admin: bool, with_address_types: bool) -> Shown:
@@ -106,7 +106,7 @@ def _core(server: Server, links: Links, *, is_admin: bool, with_address_types: b
         "accessIPv4": server.access_ipv4,
         "accessIPv6": server.access_ipv6,
         "addresses": addresses(found, with_types=with_address_types),
-        "created": seconds(server.created_at),
+        "created": whole_seconds(server.created_at),
         "flavor": {"id": server.flavor.id, "links": links.bookmark_to("flavors", server.flavor.id)},
         "hostId": host_id(server.host, server.project_id) if server.host else "",
         "id": server.id,
@@ -117,7 +117,7 @@ def _core(server: Server, links: Links, *, is_admin: bool, with_address_types: b
         "status": status,
         "tenant_id": server.project_id,
         "user_id": server.user_id,
-        "updated": seconds(server.updated_at),
+        "updated": whole_seconds(server.updated_at),
         "OS-DCF:diskConfig": server.disk_config,
     }
     if status in _FAULTY and server.fault is not None:
@@ -141,7 +141,7 @@ def _fault(server: Server, *, is_admin: bool) -> Shown:
         return {}
     shown: Shown = {
         "code": fault.code,
-        "created": seconds(fault.created_at or server.updated_at),
+        "created": whole_seconds(fault.created_at or server.updated_at),
         "message": fault.message,
     }
     if fault.details and (is_admin or fault.code != HTTPStatus.INTERNAL_SERVER_ERROR):
@@ -179,5 +179,9 @@ def host_id(host: str, project_id: str) -> str:
     return sha224(f"{project_id}{host}".encode()).hexdigest()
 
 
-def _with_microseconds(moment: datetime | None) -> str | None:
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") if moment else None
+def _with_microseconds(moment: datetime | None) -> datetime | str | None:
+    """A time as Nova shows these two: `2026-08-01T12:00:00.000000`, without a zone."""
+    if moment is None:
+        return None
+    plain = moment.replace(tzinfo=None)
+    return plain if plain.microsecond else plain.isoformat(timespec="microseconds")

@@ -6,14 +6,15 @@ from typing import Final
 
 from aiohttp import web
 
+from novaflow.db.hosts import COMPUTE
 from novaflow.models import Server
-from novaflow.operations.services import COMPUTE
 from services.api.openstack.frame import Api, context, empty, links, microversion, read_body, reply
 from services.api.openstack.paging import next_link, page
 from services.api.openstack.server_create import create
 from services.api.openstack.server_query import server_query
 from services.api.openstack.server_schemas import update_schema
 from services.api.openstack.server_views import Shown, brief, full, host_statuses, updated
+from services.web import SPAN
 
 _CHANGEABLE: Final = {
     "name": "name",
@@ -62,20 +63,20 @@ async def _update(api: Api, request: web.Request) -> web.Response:
     version = microversion(request)
     given = (await read_body(request, update_schema(version)))["server"]
     changes = {_CHANGEABLE[field]: value for field, value in given.items()}
-    request["span"].attributes["server_id"] = request.match_info["id"]
+    request[SPAN].attributes["server_id"] = request.match_info["id"]
     server = await api.servers.update(context(request), request.match_info["id"], changes)
     shown = updated(server, links(request), version, is_admin=context(request).is_admin)
     return reply({"server": shown})
 
 
 async def _delete(api: Api, request: web.Request) -> web.Response:
-    request["span"].attributes["server_id"] = request.match_info["id"]
+    request[SPAN].attributes["server_id"] = request.match_info["id"]
     await api.server_actions.delete(context(request), request.match_info["id"])
     return empty()
 
 
 async def _get(api: Api, request: web.Request) -> Server:
-    request["span"].attributes["server_id"] = request.match_info["id"]
+    request[SPAN].attributes["server_id"] = request.match_info["id"]
     return await api.servers.get(context(request), request.match_info["id"])
 
 

@@ -15,7 +15,7 @@ from services.identity.bodies import a_text, an_object, missing, read_object
 from services.identity.links import View
 from services.identity.v2.views import require_admin, tenant_view
 from services.identity.v3.auth import stamp
-from services.web import json_response
+from services.web import SPAN, json_response
 
 
 class Tokens:
@@ -36,7 +36,7 @@ class Tokens:
     async def issue(self, request: web.Request) -> web.Response:
         """A token for a password or another token, for a tenant by name or id if one is named."""
         issued = await self._issue(await read_object(request))
-        request["span"].attributes["audit_id"] = issued.claims.audit_ids[0]
+        request[SPAN].attributes["audit_id"] = issued.claims.audit_ids[0]
         return json_response({"access": await access_view(self._authority, issued.token, issued.claims)})
 
     async def show(self, request: web.Request) -> web.Response:

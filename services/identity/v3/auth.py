@@ -16,7 +16,7 @@ from services.identity.authority import Authority, Issued
 from services.identity.bodies import Field, a_text, an_object, check, missing, read_object
 from services.identity.links import base_url, listed, with_link
 from services.identity.v3.views import domain_view, project_view
-from services.web import json_response
+from services.web import SPAN, json_response
 
 _METHODS: Final = ("password", "token")
 _IDENTITY: Final = {"methods": Field("array", required=True)}
@@ -43,7 +43,7 @@ class Auth:
     async def issue(self, request: web.Request) -> web.Response:
         """A token for a password or for another token."""
         issued = await self._issue(await read_object(request))
-        request["span"].attributes["audit_id"] = issued.claims.audit_ids[0]
+        request[SPAN].attributes["audit_id"] = issued.claims.audit_ids[0]
         return self._show(request, issued.token, issued.claims, 201)
 
     async def show(self, request: web.Request) -> web.Response:

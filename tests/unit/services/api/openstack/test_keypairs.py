@@ -252,6 +252,8 @@ class TestQuota:
 
         assert (await bring(api, "another")).status == 201
         assert (await bring(api, "too many")).status == 403
+        made = await api.ask("POST", "/os-keypairs", {"keypair": {"name": "too many"}}, who="alice")
+        assert (made.status, made.message) == (403, "Quota exceeded, too many key pairs.")
 
     async def test_every_user_has_their_own(self, api: ComputeApi) -> None:
         for number in range(LIMIT):

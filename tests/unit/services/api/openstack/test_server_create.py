@@ -12,6 +12,7 @@ import pytest
 
 from novaflow.config import Config
 from novaflow.models import QuotaLimits
+from rpc.tracing import Span
 from services.api.openstack.server_create import network_id
 from tests.support.compute_api import PEOPLE, PROJECT
 from tests.support.server_world import HOST, IMAGE, World, server_world
@@ -320,3 +321,33 @@ async def test_everybody_with_a_project_may_boot(world: World, who: str) -> None
     server_id = await world.created(who=who)
 
     assert (await world.show(server_id, who=who))["tenant_id"] == PEOPLE[who].project_id
+
+
+class Spans:
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.kept: list[Span] = []
+
+    def record(self, span: Span) -> None:
+        self.kept.append(span)
+
+
+async def test_the_trace_shows_the_steps_of_a_create_in_order(tmp_path: Path) -> None:
+    spans = Spans()
+    async with server_world(tmp_path, sink=spans) as world:
+        reply = await world.create(name="web")
+
+    server_id = reply.body["server"]["id"]
+    trace_id = reply.headers["X-Compute-Request-Id"].removeprefix("req-").replace("-", "")
+    mine = [span for span in sorted(spans.kept, key=lambda span: span.start) if span.trace_id == trace_id]
+    (root,) = [span for span in mine if span.kind == "http.server"]
+    assert (root.name, root.attributes["server_id"], root.attributes["status"]) == (
+        "POST /v2.1/servers",
+        server_id,
+        202,
+    )
+    steps = [span.name for span in mine if span.parent_id == root.span_id]
+    assert steps[:2] == ["check flavor, key pair, quota", "record server"]
+    (recorded,) = [span for span in mine if span.name == "record server"]
+    assert recorded.attributes == {"count": 1, "server_id": server_id}

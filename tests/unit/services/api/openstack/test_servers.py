@@ -3,16 +3,19 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from novaflow.config import Api, Config
 from novaflow.messages import TERMINATE_INSTANCE
-from novaflow.models import Fault
-from novaflow.states import Event
+from novaflow.models import Fault, Flavor, Server
+from novaflow.states import Event, Power, Task, Vm
+from services.api.openstack.frame import Links
+from services.api.openstack.server_views import full
 from tests.support.compute_api import PEOPLE, PROJECT
 from tests.support.server_world import HOST, IMAGE, World, server_world
 
@@ -88,6 +91,7 @@ async def test_an_active_server_is_shown_as_nova_shows_it(world: World) -> None:
     assert re.fullmatch(TIME, shown["created"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}", shown["OS-SRV-USG:launched_at"])
     assert re.fullmatch(r"[0-9a-f]{56}", shown["hostId"])
+    assert shown["OS-EXT-AZ:availability_zone"] == "nova"
     assert (shown["config_drive"], shown["key_name"], shown["security_groups"]) == ("", None, [{"name": "default"}])
     (address,) = shown["addresses"]["private"]
     assert address.keys() == {"version", "addr", "OS-EXT-IPS:type", "OS-EXT-IPS-MAC:mac_addr"}
@@ -452,3 +456,29 @@ async def test_of_many_deletes_at_once_the_last_one_counts(world: World) -> None
         assert name == TERMINATE_INSTANCE.method
         ordered.append(order.task_id)
     assert len(set(ordered)) == len(ordered)
+
+
+@pytest.mark.parametrize(("microsecond", "shown"), [(0, "000000"), (1, "000001"), (250_000, "250000")])
+def test_times_are_written_as_nova_writes_them(microsecond: int, shown: str) -> None:
+    moment = datetime(2026, 8, 1, 12, 0, 0, microsecond, tzinfo=UTC)
+    server = Server(
+        id=NOBODY,
+        name="a",
+        hostname="a",
+        project_id="p",
+        user_id="u",
+        flavor=Flavor(id="1", name="f", vcpus=1, ram_mb=1, disk_gb=1),
+        image_id="",
+        vm=Vm.ACTIVE,
+        task=Task.IDLE,
+        power=Power.RUNNING,
+        created_at=moment,
+        updated_at=moment,
+        launched_at=moment,
+    )
+
+    written = msgspec.json.decode(msgspec.json.encode(full(server, Links("", ""), (2, 1), is_admin=False)))
+
+    assert written["created"] == "2026-08-01T12:00:00Z"
+    assert written["OS-SRV-USG:launched_at"] == f"2026-08-01T12:00:00.{shown}"
+    assert written["image"] == ""

@@ -15,7 +15,7 @@ CONSOLE_LIMIT: Final = 4 * 2**20  # bytes kept of a console log: a guest must no
 _QEMU_IMG_SECONDS: Final = 60.0
 
 
-class GuestFiles:
+class InstanceFiles:
     """`<directory>/instances/<server id>/`: disk (a qcow2 overlay), config.iso and console.log."""
 
     def __init__(self, directory: Path) -> None:

@@ -1,0 +1,194 @@
+"""The image client against the real image service, and against servers that misbehave."""
+
+import asyncio
+import io
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from novaflow.errors import Forbidden, ImageRefused, NotFound, ServiceUnavailable, Unauthorized
+from rpc.tracing import Tracer
+from services import clients
+from services.clients import ImageClient, read_facts
+from services.web import Handler, serving
+from tests.support.image_service import ALICE, ALICE_READER, BOB, NOVA, ImageService, Spans, image_service
+
+UNKNOWN = "6c2b7d2e-1bfb-4c2c-8b06-c4e3ed5ab0a2"
+DATA = bytes(range(256)) * 12_000
+
+
+@pytest.fixture
+async def service(migrated_sqlite: Path, tmp_path: Path) -> AsyncIterator[ImageService]:
+    path = tmp_path / "records.sqlite"
+    shutil.copy(migrated_sqlite, path)
+    async with image_service(path, tmp_path / "images") as running:
+        yield running
+
+
+@pytest.fixture
+def spans() -> Spans:
+    return Spans()
+
+
+@pytest.fixture
+def client(service: ImageService, spans: Spans) -> ImageClient:
+    return ImageClient(service.http, f"{service.url}/", Tracer("compute", spans))
+
+
+async def read(client: ImageClient, image_id: str, token: str) -> list[bytes]:
+    async with client.download(image_id, token) as received:
+        return [chunk async for chunk in received]
+
+
+async def test_an_image_is_shown_with_what_compute_needs(service: ImageService, client: ImageClient) -> None:
+    image_id = await service.create(name="n", min_disk=1, min_ram=64, kernel_id=UNKNOWN, os_distro="debian")
+    await service.upload(image_id, io.BytesIO(DATA))
+    shown = await service.show(image_id)
+
+    facts = await client.show(image_id, ALICE)
+
+    assert (facts.id, facts.name, facts.status, facts.owner) == (image_id, "n", "active", "alice-project")
+    assert (facts.disk_format, facts.container_format, facts.visibility) == ("raw", "bare", "shared")
+    assert (facts.size_bytes, facts.min_disk_gb, facts.min_ram_mb) == (len(DATA), 1, 64)
+    assert (facts.md5, facts.sha512) == (shown["checksum"], shown["os_hash_value"])
+    assert (facts.kernel_id, facts.ramdisk_id) == (UNKNOWN, "")
+    assert facts.properties == {"kernel_id": UNKNOWN, "os_distro": "debian"}
+
+
+async def test_an_image_is_downloaded_in_chunks(service: ImageService, client: ImageClient) -> None:
+    image_id = await service.create()
+    await service.upload(image_id, io.BytesIO(DATA))
+
+    for token in (ALICE, NOVA):
+        received = await read(client, image_id, token)
+        assert b"".join(received) == DATA
+        assert [len(chunk) for chunk in received] == [2**20, 2**20, len(DATA) - 2**21]
+
+
+async def test_refusals_are_told_apart(service: ImageService, client: ImageClient) -> None:
+    image_id = await service.create()
+    with pytest.raises(ImageRefused, match="it has no data"):
+        await read(client, image_id, ALICE)
+    await service.upload(image_id, io.BytesIO(DATA))
+
+    for action in (client.show, lambda *words: read(client, *words)):
+        with pytest.raises(NotFound, match=f"Image {UNKNOWN} could not be found"):
+            await action(UNKNOWN, ALICE)
+        with pytest.raises(NotFound):
+            await action(image_id, BOB)
+        with pytest.raises(Unauthorized):
+            await action(image_id, "no token at all")
+    with pytest.raises(Forbidden):
+        await read(client, image_id, ALICE_READER)
+
+
+async def test_an_id_is_never_more_than_an_id(client: ImageClient) -> None:
+    with pytest.raises(NotFound):
+        await client.show("../schemas/image", ALICE)
+
+
+async def test_the_trace_goes_on_and_the_spans_say_what_happened(
+    service: ImageService, client: ImageClient, spans: Spans
+) -> None:
+    image_id = await service.create()
+    await service.upload(image_id, io.BytesIO(DATA))
+    with Tracer("compute", spans).span("handle", "build") as above:
+        await client.show(image_id, ALICE)
+        await read(client, image_id, ALICE)
+
+    shown, fetched = spans.found[:2]
+    assert (shown.kind, shown.attributes["image_id"], shown.attributes["status"]) == ("http.client", image_id, 200)
+    assert (fetched.kind, fetched.attributes["bytes"]) == ("image", len(DATA))
+    served = [span for span in service.spans.found if span.trace_id == above.trace_id]
+    assert [(span.parent_id, span.name) for span in served] == [
+        (shown.span_id, f"GET /v2/images/{image_id}"),
+        (fetched.span_id, f"GET /v2/images/{image_id}/file"),
+    ]
+
+
+@asynccontextmanager
+async def answering(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[ImageClient]:
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", handler)
+    async with serving(app, "127.0.0.1", 0) as port, aiohttp.ClientSession() as http:
+        yield ImageClient(http, f"http://127.0.0.1:{port}", Tracer("compute", Spans()))
+
+
+def status(code: int) -> Handler:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=code, text="{}")
+
+    return handler
+
+
+@pytest.mark.parametrize("code", [200, 300, 400, 500, 503])
+async def test_an_answer_that_makes_no_sense_is_an_outage(code: int) -> None:
+    async with answering(status(code)) as client:
+        with pytest.raises(ServiceUnavailable):
+            await client.show(UNKNOWN, ALICE)
+
+
+async def test_a_download_that_breaks_off_is_an_error() -> None:
+    async def cut(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "100000"})
+        await response.prepare(request)
+        await response.write(b"x" * 1000)
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    async with answering(cut) as client:
+        with pytest.raises(ServiceUnavailable):
+            await read(client, UNKNOWN, ALICE)
+
+
+async def test_silence_ends_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = asyncio.Event()
+
+    async def silent(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "100000"})
+        await response.prepare(request)
+        await response.write(b"x" * 1000)
+        await over.wait()
+        return response
+
+    monkeypatch.setattr(clients, "_IDLE", 0.2)
+    async with answering(silent) as client:
+        with pytest.raises(ServiceUnavailable):
+            await read(client, UNKNOWN, ALICE)
+        over.set()
+
+
+async def test_nobody_at_home_is_an_outage() -> None:
+    async with answering(status(200)) as client:
+        pass
+    async with aiohttp.ClientSession() as http:
+        client = ImageClient(http, client._url, Tracer("compute", Spans()))
+        with pytest.raises(ServiceUnavailable, match="image is not available"):
+            await client.show(UNKNOWN, ALICE)
+        with pytest.raises(ServiceUnavailable):
+            await read(client, UNKNOWN, ALICE)
+
+
+async def test_the_users_own_failure_is_not_the_image_services(service: ImageService, client: ImageClient) -> None:
+    image_id = await service.create()
+    await service.upload(image_id, io.BytesIO(DATA))
+
+    async def fill_the_disk() -> None:
+        async with client.download(image_id, ALICE) as received:
+            async for _ in received:
+                raise OSError("no room")
+
+    with pytest.raises(OSError, match="no room"):
+        await fill_the_disk()
+
+
+@pytest.mark.parametrize("document", [b"", b"[]", b"{}", b'{"id": 5}', b"\xff"])
+def test_what_is_not_an_image_is_not_read_as_one(document: bytes) -> None:
+    with pytest.raises(ServiceUnavailable, match="its answer is not an image"):
+        read_facts(document)

@@ -1,0 +1,154 @@
+"""The scheduler: choose, record, order."""
+
+import random
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from novaflow.clock import SystemClock
+from novaflow.config import Scheduler as Settings
+from novaflow.db.services import Services
+from novaflow.errors import Invalid, ServiceUnavailable
+from novaflow.messages import BuildInstance
+from novaflow.models import Host
+from novaflow.states import Event, Vm
+from rpc.tracing import Tracer
+from services.host_states import HostStates
+from services.scheduler import DatabaseAway, Scheduler
+from tests.support.cloud import TINY, USER, cloud, settings
+from tests.support.hosts import RESOURCES, listening
+
+
+async def test_a_build_is_claimed_and_then_ordered_of_the_emptiest_host(tmp_path: Path) -> None:
+    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1", "c2") as heard:
+        (first,) = await world.boot(settle=False)
+        await world.quiet()
+        (second,) = await world.boot(settle=False)
+        await world.quiet()
+
+        assert [(method, ask.server_id) for _, method, ask in heard] == [("build", first.id), ("build", second.id)]
+        assert {host for host, _, _ in heard} == {"c1", "c2"}
+        assert [(host.servers, host.ram_mb_used) for host in await world.all_hosts()] == [(1, 512), (1, 512)]
+        assert (await world.server(first.id)).host == heard[0][0]
+
+
+async def test_a_server_that_fits_nowhere_ends_in_error_and_says_why(tmp_path: Path) -> None:
+    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1") as heard:
+        (server,) = await world.boot(availability_zone="west")
+
+        assert server.vm is Vm.ERROR
+        assert server.fault is not None
+        assert server.fault.message.endswith("c1: availability_zone: zone west asked, the host is in nova")
+        assert heard == []
+
+
+async def test_without_any_host_the_fault_says_that(tmp_path: Path) -> None:
+    async with cloud(tmp_path, services=["scheduler"]) as world:
+        (server,) = await world.boot()
+
+        assert server.fault is not None
+        assert server.fault.message.endswith("There is no host at all.")
+
+
+async def test_an_order_that_comes_again_goes_to_the_same_host_and_claims_nothing_more(tmp_path: Path) -> None:
+    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1", "c2", "c3") as heard:
+        (server,) = await world.boot(settle=False)
+        for _ in range(3):
+            await world.cast_build(server)
+        await world.quiet()
+
+        assert len(heard) == 4
+        assert len({host for host, _, _ in heard}) == 1
+        assert sum(host.servers for host in await world.all_hosts()) == 1
+
+
+async def test_a_build_whose_server_was_deleted_is_dropped(tmp_path: Path) -> None:
+    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1") as heard:
+        world.bus_is_cut = True
+        (server,) = await world.boot(settle=False)
+        assert await world.servers.delete_unplaced(USER, server)
+        world.bus_is_cut = False
+
+        await world.cast_build(server)
+        await world.quiet()
+
+        assert heard == []
+        assert [host.servers for host in await world.all_hosts()] == [0]
+
+
+async def test_a_host_that_nobody_serves_is_passed_over_and_left_free(tmp_path: Path) -> None:
+    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1") as heard:
+        large = msgspec.structs.replace((await world.all_hosts())[0].resources, ram_mb=16384)
+        await world.hosts.started("a-ghost", large, "nova")
+
+        (server,) = await world.boot(settle=False)
+        await world.quiet()
+
+        assert [host for host, _, _ in heard] == ["c1"]
+        assert [(host.name, host.servers) for host in await world.all_hosts()] == [("a-ghost", 0), ("c1", 1)]
+        assert Event.RESCHEDULED in {span.attributes.get("event") for span in world.spans.all}
+        assert (await world.server(server.id)).host == "c1"
+
+
+async def test_with_no_host_but_one_that_nobody_serves_the_build_ends_with_that_reason(tmp_path: Path) -> None:
+    async with cloud(tmp_path, services=["scheduler"]) as world:
+        await world.hosts.started("ghost", RESOURCES, "nova")
+
+        (server,) = await world.boot()
+
+        assert server.fault is not None
+        assert server.fault.message.endswith("ghost: compute: no queue takes its messages")
+        assert [host.servers for host in await world.all_hosts()] == [0]
+
+
+async def test_a_forced_host_that_is_full_is_refused_by_its_claim(tmp_path: Path) -> None:
+    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1", "c2"):
+        flavor = msgspec.structs.replace(TINY, ram_mb=100_000)
+
+        (server,) = await world.boot(force_host="c1", flavor=flavor)
+
+        assert server.fault is not None
+        assert server.fault.message.endswith("c1: claim: it has not enough room left")
+
+
+async def test_when_the_database_is_away_the_order_must_come_again(tmp_path: Path) -> None:
+    async def read() -> list[Host]:
+        raise ServiceUnavailable(service="database", reason="it did not answer in time")
+
+    async with cloud(tmp_path, services=[]) as world:
+        (server,) = await world.boot(settle=False)
+        assert server.task_id
+        tracer = Tracer("nova-scheduler", world.spans)
+        scheduler = Scheduler(world.bus, world.servers, HostStates(read), world.config, tracer, random.Random(1))
+        spec = await world.servers.spec(server.id)
+        order = BuildInstance(context=USER, server_id=server.id, task_id=server.task_id, spec=spec)
+
+        with pytest.raises(DatabaseAway):
+            await scheduler.build_instances(order)
+
+        assert (await world.server(server.id)).state == server.state
+
+
+async def test_the_scheduler_says_that_it_lives(tmp_path: Path) -> None:
+    async with cloud(tmp_path, services=["scheduler"]) as world:
+        records = Services(world.database, SystemClock())
+
+        async def is_listed() -> bool:
+            found = await records.all(SystemClock().now(), 60.0)
+            return [(record.binary, record.zone, record.is_up) for record in found] == [
+                ("nova-scheduler", "internal", True)
+            ]
+
+        await world.until(is_listed)
+
+
+async def test_a_filter_that_does_not_exist_keeps_the_scheduler_from_starting(tmp_path: Path) -> None:
+    config = settings(scheduler=Settings(filters=("ram", "moon")))
+
+    with pytest.raises(ExceptionGroup) as refused:
+        await cloud(tmp_path, config, services=["scheduler"]).__aenter__()
+
+    (error,) = refused.value.exceptions
+    assert isinstance(error, Invalid)
+    assert "there is no filter 'moon'" in str(error)
