@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 PACKAGES="ca-certificates python3 python3-venv python3-dev gcc pkg-config
  libvirt-dev libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils
- busybox-static syslinux syslinux-common mtools
+ e2fsprogs busybox-static syslinux syslinux-common mtools
  rabbitmq-server mariadb-server"
 SERVICES="rabbitmq-server epmd mariadb libvirtd"
 

@@ -32,7 +32,7 @@ def _around(hook: Hook, forward: Forward) -> Forward:
 def spanning(tracer: Tracer, envelope: Envelope, target: str) -> Iterator[Span]:
     """Run a block as the span of this message: `cast scheduler.build_instances`, or the procedure where it is handled."""
     attributes: dict[str, object] = {"target": target}
-    for name in ("server_id", "task_id", "host"):
+    for name in ("server_id", "task_id", "host", "event"):
         value = getattr(envelope.request, name, None)
         if isinstance(value, str):
             attributes[name] = value

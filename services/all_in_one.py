@@ -1,18 +1,14 @@
-"""Every service by name, and how one process runs some or all of them until it is told to stop."""
+"""Every service by name, and how one process runs some of them until it is told to stop."""
 
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import uvloop
 
 from novaflow.config import Config
 from services.logs import configure
 from services.runtime import Runtime, Service, opened, running
-
-# The order of starting: whoever is needed first comes first; draining goes the other way.
-ORDER: Final = ("identity", "image", "conductor", "scheduler", "compute", "api")
 
 
 def service(name: str) -> Service:

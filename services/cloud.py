@@ -15,16 +15,16 @@ from typing import Final
 import msgspec
 
 from novaflow.config import Config
-from novaflow.db.migrate import upgrade
 from novaflow.errors import Conflict, Invalid, ServiceUnavailable
-from services import all_in_one, settings
+from services import settings
 from services.private.mariadb import DatabaseFailed, PrivateMariaDB
 from services.private.rabbitmq import BrokerFailed, PrivateRabbitMQ
-from services.runtime import opened, running
 from services.supervisor import Child, supervised
 
 PRIVATE: Final = "private"  # as a URL: a broker or database of the cloud's own
 CLOUD_NAME: Final = "novaflow"
+# The order of starting: whoever is needed first comes first; draining goes the other way.
+ORDER: Final = ("identity", "image", "conductor", "scheduler", "compute", "api")
 
 
 @contextmanager
@@ -66,21 +66,27 @@ async def cloud(config: Config, *, processes: bool, on_notice: Callable[[str], N
         if processes:
             await _start_processes(config, path, stack)
         else:
-            runtime = await stack.enter_async_context(opened(config, "novaflow"))
-            await stack.enter_async_context(running(runtime, [all_in_one.service(name) for name in all_in_one.ORDER]))
-            _write_up(config, {"novaflow": os.getpid()})
+            await _start_here(config, stack)
         write_clouds_yaml(config)
         yield config
 
 
-async def _start_processes(config: Config, path: Path, stack: AsyncExitStack) -> None:
-    await upgrade(config.database_url)
+async def _start_here(config: Config, stack: AsyncExitStack) -> None:
+    # Imported here: a supervisor that runs everything in other processes need not carry the services itself.
+    from services.all_in_one import service
+    from services.runtime import opened, running
 
+    runtime = await stack.enter_async_context(opened(config, "novaflow"))
+    await stack.enter_async_context(running(runtime, [service(name) for name in ORDER]))
+    _write_up(config, {"novaflow": os.getpid()})
+
+
+async def _start_processes(config: Config, path: Path, stack: AsyncExitStack) -> None:
     def note(children: list[Child]) -> None:
         _write_up(config, {child.name: child.pid for child in children if child.pid})
 
     children = await stack.enter_async_context(
-        supervised(all_in_one.ORDER, path, Path(config.state_dir) / "log", config.drain_timeout, note)
+        supervised(ORDER, path, Path(config.state_dir) / "log", config.drain_timeout, note)
     )
     note(children)
 

@@ -8,7 +8,7 @@ from typing import Final
 import aiohttp
 
 from novaflow.config import Config
-from novaflow.errors import GuestFailed
+from novaflow.errors import ServiceUnavailable
 from novaflow.lab.openstack import ApiError, OpenStack, connect
 from novaflow.virt.guest import GuestFiles, build_guest
 from services.detached import admin
@@ -27,15 +27,17 @@ async def build(on_progress: Callable[[str], None]) -> GuestFiles:
     return await asyncio.to_thread(build_guest, cache_dir(), on_progress)
 
 
-async def guest_image(config: Config, on_notice: Callable[[str], None]) -> None:
-    """Put the guest image into the cloud's image service, once. A cloud without it is still a cloud."""
+async def guest_image(config: Config) -> None:
+    """Put the guest image into the cloud's image service, once.
+
+    Raises GuestFailed when it cannot be built, ServiceUnavailable when the cloud does not take it.
+    """
     try:
         async with connect(admin(config)) as cloud:
             if not await _is_there(cloud):
                 await _upload(cloud, await build(lambda _: None))
-                on_notice(f"image {IMAGE_NAME} is there")
-    except (GuestFailed, ApiError, aiohttp.ClientError, OSError) as error:
-        on_notice(f"no guest image: {error}")
+    except (ApiError, aiohttp.ClientError) as error:
+        raise ServiceUnavailable(service="the guest image", reason=str(error)) from error
 
 
 async def _is_there(cloud: OpenStack) -> bool:

@@ -6,6 +6,7 @@ input closes, so that nothing is left behind when the supervisor is killed.
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -20,6 +21,9 @@ _START_TIMEOUT: Final = 60.0  # seconds a child may take to serve
 _FIRST_DELAY: Final = 0.2  # seconds before a dead child is started again; doubles
 _LONGEST_DELAY: Final = 5.0
 _HEALTHY_AFTER: Final = 10.0  # seconds a child must have lived for the delay to start over
+# glibc keeps freed memory for each thread; services whose threads take turns with megabytes (password hashes, image
+# chunks) give it back instead.
+_SMALL: Final = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "1048576"}
 log = logging.getLogger(__name__)
 
 
@@ -67,6 +71,7 @@ class Child:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
+                env=os.environ | _SMALL,
                 start_new_session=True,
             )
         assert self._process.stdout  # noqa: S101 - asked for above

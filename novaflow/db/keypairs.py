@@ -45,7 +45,7 @@ class KeyPairs:
             limits = QuotaLimits(key_pairs=limit)
             await usages.reserve(connection, _ONE_KEY_PAIR, limits, user_id=keypair.user_id)
             added = await connection.execute(_ADD, values)
-            return msgspec.structs.replace(keypair, id=added.inserted_primary_key[0])
+            return msgspec.structs.replace(keypair, id=added.lastrowid)
 
         try:
             return await self._db.write(work)

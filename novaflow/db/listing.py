@@ -6,18 +6,17 @@ names the last server seen, and what is made or deleted meanwhile does not shift
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Select, Text, and_, exists, false, func, literal, or_, select, true, type_coerce
+from sqlalchemy import Integer, Select, Text, and_, exists, false, func, or_, select, true, type_coerce
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from novaflow.db.records import SERVER_COLUMNS, server_of
 from novaflow.db.schema.compute import addresses, servers
-from novaflow.db.schema.metadata import UtcDateTime
 from novaflow.errors import Invalid
 from novaflow.models import Server, Value
 from novaflow.states import STATES, Power, Task, Vm
@@ -84,14 +83,13 @@ _EQUALS: Final = (
     "is_locked",
     "launch_index",
 )
-_LONG_AGO: Final = literal(datetime(1970, 1, 1, tzinfo=UTC), UtcDateTime())
 
 # Nova's sort keys (SERVER_LIST sort_keys in nova/api/openstack/compute/schemas/servers.py). A null sorts as empty.
 _SORTED_BY: Final[dict[str, ColumnElement[Any]]] = {
     "access_ip_v4": servers.c.access_ipv4,
     "access_ip_v6": servers.c.access_ipv6,
     "availability_zone": servers.c.availability_zone,
-    "config_drive": servers.c.has_config_drive,
+    "config_drive": type_coerce(servers.c.has_config_drive, Integer()),
     "created_at": servers.c.created_at,
     "display_description": func.coalesce(servers.c.description, ""),
     "display_name": servers.c.name,
@@ -102,8 +100,8 @@ _SORTED_BY: Final[dict[str, ColumnElement[Any]]] = {
     "kernel_id": servers.c.kernel_id,
     "key_name": func.coalesce(servers.c.key_name, ""),
     "launch_index": servers.c.launch_index,
-    "launched_at": func.coalesce(servers.c.launched_at, _LONG_AGO),
-    "locked": servers.c.is_locked,
+    "launched_at": func.coalesce(servers.c.launched_at, servers.c.created_at),  # one never launched: when it was made
+    "locked": type_coerce(servers.c.is_locked, Integer()),
     "node": func.coalesce(servers.c.host, ""),
     "power_state": servers.c.power,
     "progress": servers.c.progress,
@@ -183,10 +181,14 @@ def _tagged(query: ServerQuery) -> list[ColumnElement[bool]]:
 
 
 def _has_tag(tag: str) -> ColumnElement[bool]:
-    """The JSON text has the tag's own JSON: quotes inside a tag are escaped, so no part of one can be taken for it."""
+    """The JSON text has the tag's own JSON as an element.
+
+    An element follows the opening bracket or a comma directly. Within an element a quote is escaped, so neither can
+    stand before one there.
+    """
     text = type_coerce(servers.c.tags, Text())
-    found: ColumnElement[bool] = func.instr(text, msgspec.json.encode(tag).decode()) > 0
-    return found
+    element = msgspec.json.encode(tag).decode()
+    return or_(func.instr(text, f"[{element}") > 0, func.instr(text, f",{element}") > 0)
 
 
 def _pattern(field: str, pattern: str) -> str:

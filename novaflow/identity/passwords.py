@@ -45,7 +45,7 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """What to store for a password."""
-        return await self._run(lambda: self._hasher.hash(password))
+        return await self._run(lambda: self._hasher.hash(_bytes(password)))
 
     async def matches(self, password: str, stored: str | None) -> bool:
         """Whether `stored` was made from `password`; None (no such user, no password) costs as much and is False."""
@@ -70,12 +70,12 @@ class Passwords:
 
     def _verify(self, stored: str, password: str) -> bool:
         try:
-            return self._hasher.verify(stored, password)
+            return self._hasher.verify(stored, _bytes(password))
         except (VerificationError, InvalidHashError):
             return False
 
     def _memory_key(self, password: str, stored: str) -> bytes:
-        return hmac.digest(self._key, f"{stored}\0{password}".encode("utf-8", "surrogatepass"), hashlib.sha256)
+        return hmac.digest(self._key, stored.encode() + b"\0" + _bytes(password), hashlib.sha256)
 
     def _remembers(self, key: bytes) -> bool:
         until = self._remembered.get(key)
@@ -86,6 +86,11 @@ class Passwords:
         self._remembered.move_to_end(key)
         while len(self._remembered) > _REMEMBERED_LOGINS:
             self._remembered.popitem(last=False)
+
+
+def _bytes(password: str) -> bytes:
+    """Any text at all, even what UTF-8 has no name for."""
+    return password.encode("utf-8", "surrogatepass")
 
 
 def _unmatchable(memory_kib: int, passes: int) -> str:

@@ -1,11 +1,14 @@
 """The tiny guest image."""
 
+import asyncio
 from pathlib import Path
 
 import click
 
 from novaflow.virt.guest import build_guest
-from services.seed import cache_dir
+from services import settings
+from services.cli.options import state_dir_option
+from services.seed import IMAGE_NAME, cache_dir, guest_image
 
 
 @click.group()
@@ -34,3 +37,16 @@ def build(directory: Path | None) -> None:
         ("disk", files.disk),
     ):
         click.echo(f"{name:8} {path} ({path.stat().st_size / 2**20:.1f} MiB)")
+
+
+@guest.command()
+@state_dir_option
+def upload(state_dir: Path | None) -> None:
+    """Put the guest into a running cloud as the public image novaflow-guest, unless it is there; `novaflow up` does so.
+
+    \b
+    Example:
+      novaflow guest upload --state-dir /tmp/cloud
+    """
+    asyncio.run(guest_image(settings.running_config(state_dir or settings.default_state_dir())))
+    click.echo(f"image {IMAGE_NAME} is there")

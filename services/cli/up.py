@@ -68,13 +68,26 @@ async def _serve(config: Config, *, processes: bool) -> None:
             _say(f"{name:18} {url}")
         _say(f"{'clouds.yaml':18} {Path(running.state_dir).absolute() / 'clouds.yaml'}")
         _say(READY)
-        from services import seed  # only now: nobody's first request should wait for it
-
         async with asyncio.TaskGroup() as tasks:
-            seeding = tasks.create_task(seed.guest_image(running, _say))
+            seeding = tasks.create_task(_offer_guest_image(running))
             await stop.wait()
             seeding.cancel()
         _say("draining")
+
+
+async def _offer_guest_image(config: Config) -> None:
+    """In a process of its own, and only now: neither the first request nor the cloud's memory should bear it."""
+    command = (sys.executable, "-m", "services.cli", "guest", "upload", "--state-dir", config.state_dir)
+    child = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        said, _ = await child.communicate()
+        _say(said.decode(errors="replace").strip())
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
 
 
 def _say(line: str) -> None:

@@ -34,23 +34,26 @@ async def test_the_newest_come_first(records: Records) -> None:
 
 
 @pytest.mark.parametrize("tick", [True, False], ids=["one by one", "all at once"])
-@pytest.mark.parametrize("key", sorted(SORT_KEYS))
 @pytest.mark.parametrize("direction", ["asc", "desc"])
-async def test_pages_put_together_are_the_whole_list(records: Records, key: str, direction: str, tick: bool) -> None:
+async def test_pages_put_together_are_the_whole_list(records: Records, direction: str, tick: bool) -> None:
     await records.host()
     await several(records, 3, tick=tick)
-    await records.active(name="up")
-    query = ServerQuery(sort_keys=(key,), sort_dirs=(direction,))
-    whole = await records.servers.list(query)
+    await records.active(name="up", has_config_drive=True, key_name="k")
 
+    for key in sorted(SORT_KEYS):
+        query = ServerQuery(sort_keys=(key,), sort_dirs=(direction,))
+        whole = await records.servers.list(query)
+        assert (len(whole), await paged(records, query)) == (4, whole), key
+
+
+async def paged(records: Records, query: ServerQuery) -> list[Server]:
+    """The whole list, two at a time."""
     pages: list[Server] = []
     while page := await records.servers.list(
         msgspec.structs.replace(query, limit=2, marker=pages[-1].id if pages else None)
     ):
         pages += page
-
-    assert pages == whole
-    assert len(whole) == 4
+    return pages
 
 
 async def test_a_page_does_not_shift_when_servers_come_and_go(records: Records) -> None:
@@ -150,7 +153,7 @@ async def test_servers_are_found_by_address(records: Records) -> None:
 
 
 async def test_servers_are_found_by_tags(records: Records) -> None:
-    for name, tags in (("both", ("x", "y")), ("one", ("x",)), ("none", ()), ("quoted", ('a","x',))):
+    for name, tags in (("both", ("x", "y")), ("one", ("x",)), ("none", ()), ("quoted", ('a","x', 'b"x'))):
         await records.made(name=name, tags=tags)
 
     async def found(**query: Any) -> set[str]:

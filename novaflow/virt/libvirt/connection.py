@@ -45,7 +45,6 @@ class Connection:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="libvirt")
         self._listeners: dict[OnPower, asyncio.AbstractEventLoop] = {}
         self._said: set[str] = set()
-        self.judging = asyncio.Lock()  # one host tries KVM, the others read the verdict
 
     def is_news(self, notice: str) -> bool:
         """Has none of the hosts that share this connection said so yet? Says so once."""

@@ -160,8 +160,7 @@ class LibvirtDriver:
         emulator = shutil.which(kvm.QEMU) or ""
         if self._virt_type != "auto":
             return Machine(virt_type=self._virt_type, emulator=emulator)
-        async with self._connection.judging:
-            verdict = await kvm.judge(self._directory)
+        verdict = await kvm.judge(self._directory)
         if not verdict.is_usable and self._connection.is_news(verdict.reason):
             self._on_notice(f"KVM is not usable, guests are emulated (domain type qemu, slow): {verdict.reason}")
         return Machine(virt_type="kvm" if verdict.is_usable else "qemu", emulator=emulator)

@@ -10,7 +10,7 @@ from novaflow.messages import CONDUCTOR, REPORT_PROGRESS, NewState, Progress, Se
 from novaflow.states import Event, Task, Vm
 from rpc.memory import MemoryBroker
 from services.compute.records import TRIES, ConductorAway, Records
-from tests.support.clocks import QuickClock
+from tests.support.quick_clock import QuickClock
 from tests.support.cloud import USER, Spans, bus_on
 
 ORDER = ServerOrder(context=USER, server_id="s", task_id="t")
