@@ -16,7 +16,6 @@ from typing import Final
 import aiohttp
 import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from novaflow.clock import Clock
 from novaflow.errors import ServiceUnavailable, Unauthorized
@@ -25,7 +24,7 @@ from novaflow.identity.tokens import digest
 from novaflow.models import Context
 from rpc.tracing import Tracer
 from services.runtime import Runtime
-from services.web import CONTEXT, REQUEST_ID, SPAN, Handler, json_response, onward
+from services.web import CONTEXT, REQUEST_ID, SPAN, Handler, Middleware, json_response, onward
 
 _DEADLINE: Final = 5.0  # seconds for one question to the identity service
 _TRIES: Final = 2  # a kept connection may have been closed by the other side
@@ -142,12 +141,20 @@ class ServiceToken:
 class TokenVerifier:
     """Says who a token belongs to."""
 
-    def __init__(self, client: IdentityClient, service: ServiceToken, clock: Clock, cache_seconds: float) -> None:
+    def __init__(
+        self,
+        client: IdentityClient,
+        service: ServiceToken,
+        clock: Clock,
+        cache_seconds: float,
+        kept_tokens: int = _KEPT_TOKENS,
+    ) -> None:
         self.url = client.url
         self._client = client
         self._service = service
         self._clock = clock
         self._cache_seconds = cache_seconds
+        self._kept_tokens = kept_tokens
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._asking: dict[str, asyncio.Task[_Token | None]] = {}
 
@@ -192,7 +199,7 @@ class TokenVerifier:
         seconds = self._cache_seconds if found else min(_REFUSED_SECONDS, self._cache_seconds)
         self._kept[key] = _Kept(found, self._clock.monotonic() + seconds)
         self._kept.move_to_end(key)
-        while len(self._kept) > _KEPT_TOKENS:
+        while len(self._kept) > self._kept_tokens:
             self._kept.popitem(last=False)
         return found
 

@@ -148,10 +148,11 @@ async def conductor(runtime: Runtime) -> AsyncIterator[None]:
     """Serve the `conductor` topic, and look after interrupted tasks, until the block ends."""
     config, clock = runtime.config, runtime.clock
     database = await runtime.database()
-    servers = Servers(database, clock, traced(runtime.tracer(BINARY)))
+    tracer = runtime.tracer(BINARY)
+    servers = Servers(database, clock, traced(tracer))
     hosts = Hosts(database, clock)
     bus = await runtime.bus(BINARY)
-    recovery = Recovery(bus, servers, hosts, config, clock)
+    recovery = Recovery(bus, servers, hosts, config, clock, tracer)
     Conductor(bus, servers, hosts, recovery, config).serve(bus, PowerSync(bus, servers))
     await bus.serve(CONDUCTOR)
     loops = [

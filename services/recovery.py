@@ -12,6 +12,7 @@ looks after its own tasks, and gives up its builds (nova/compute/manager.py, `_i
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Final
 
@@ -38,6 +39,7 @@ from novaflow.states import Event, Task
 from rpc.bus import Bus
 from rpc.errors import BusError
 from rpc.settings import DURABLE
+from rpc.tracing import Position, Span, Tracer
 
 BATCH: Final = 200  # tasks taken up in one look
 HARD_REBOOT: Final = frozenset({Task.REBOOTING_HARD, Task.REBOOT_PENDING_HARD, Task.REBOOT_STARTED_HARD})
@@ -48,7 +50,8 @@ log = logging.getLogger(__name__)
 class Recovery:
     """Looks for interrupted tasks and orders them again."""
 
-    def __init__(self, bus: Bus, servers: Servers, hosts: Hosts, config: Config, clock: Clock) -> None:
+    def __init__(self, bus: Bus, servers: Servers, hosts: Hosts, config: Config, clock: Clock, tracer: Tracer) -> None:
+        self._tracer = tracer
         self._bus = bus
         self._servers = servers
         self._hosts = hosts
@@ -117,12 +120,18 @@ class Recovery:
             try:
                 if await self._servers.retake(stale.task.id, stale.task.updated_at):
                     taken += 1
-                    await self._end_or_order(stale, hosts)
+                    with self._taking_up(stale):
+                        await self._end_or_order(stale, hosts)
             except (TaskSuperseded, NotFound):
                 continue  # it moved while we looked: there is nothing to take up any more
             except (NovaflowError, BusError) as error:
                 log.warning("task %s of server %s waits for the next look: %s", stale.task.id, stale.server.id, error)
         return taken
+
+    def _taking_up(self, stale: StaleTask) -> AbstractContextManager[Span]:
+        """A hop of the request that ordered the task, so that its trace shows who went on with it."""
+        facts = {"server_id": stale.server.id, "task_id": stale.task.id, "host": stale.server.host}
+        return self._tracer.span("step", f"take up {stale.task.action}", parent=_trace_of(stale.task), attributes=facts)
 
     async def _end_or_order(self, stale: StaleTask, hosts: Mapping[str, Host]) -> None:
         server, task = stale.server, stale.task
@@ -177,6 +186,12 @@ def _is_local_delete(stale: StaleTask, hosts: Mapping[str, Host]) -> bool:
     """A delete that no host can carry out: there is none, or it is down (it cleans up when it is back)."""
     host = stale.server.host
     return stale.task.action == "delete" and (host is None or not _is_up(host, hosts))
+
+
+def _trace_of(task: TaskRecord) -> Position | None:
+    """The trace of a request is its id's UUID (rpc.tracing); None for an id of another make."""
+    trace_id = task.request_id.removeprefix("req-").replace("-", "")
+    return Position(trace_id, "") if Position.parse(f"00-{trace_id}-{'1' * 16}-01") else None
 
 
 def _context(task: TaskRecord) -> Context:

@@ -43,7 +43,7 @@ def parse(url: str) -> URL:
         family, _, driver = parsed.drivername.partition("+")
     except Exception as error:
         raise Invalid(reason="database.url is not a URL") from error
-    if driver not in ("", _DRIVERS.get(family)):
+    if family not in _DRIVERS or driver not in ("", _DRIVERS[family]):
         raise Invalid(reason=f"database.url: '{parsed.drivername}' is not one of sqlite+aiosqlite, mysql+asyncmy")
     if family == SQLITE and parsed.database in (None, "", ":memory:"):
         raise Invalid(reason="database.url: SQLite needs a file")

@@ -36,7 +36,7 @@ async def page(connection: AsyncConnection, query: ImageQuery) -> list[Image]:
         wanted.append(_after(await _marker(connection, query.marker), query.order))
     order = [_sorted_by(key).asc() if way == "asc" else _sorted_by(key).desc() for key, way in query.order]
     statement = rows.SELECT.where(*wanted).order_by(*order).limit(query.limit)
-    return await rows.completed(connection, (await connection.execute(statement)).mappings().all())
+    return [rows.read(row) for row in await connection.execute(statement)]
 
 
 def _shown_to(query: ImageQuery) -> list[ColumnElement[bool]]:

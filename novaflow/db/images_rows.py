@@ -1,50 +1,86 @@
-"""Images read from and written to their rows, properties and tags; inside the caller's transaction."""
+"""Images read from and written to their rows, properties and tags; inside the caller's transaction.
+
+An image is read in one statement, so that it is seen as it was at one moment: its properties and tags come as one JSON text each, by the
+aggregate that either database has.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import RowMapping, delete, insert, literal_column, select, union_all, update
+import msgspec
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import Text
 
 from novaflow.db.schema.images import image_properties, image_tags, images
 from novaflow.images.errors import ImageNotFound
 from novaflow.images.image import Image, Status
 
+
+class AsObject(GenericFunction[str]):
+    """Names and values of a group as one JSON object; NULL or an empty object for none."""
+
+    type = Text()
+    name = "as_object"
+    inherit_cache = True
+
+
+class AsArray(GenericFunction[str]):
+    """The values of a group as one JSON array; NULL or an empty array for none."""
+
+    type = Text()
+    name = "as_array"
+    inherit_cache = True
+
+
+_AGGREGATES: Final = {
+    "as_object": {"sqlite": "json_group_object", "mysql": "JSON_OBJECTAGG", "mariadb": "JSON_OBJECTAGG"},
+    "as_array": {"sqlite": "json_group_array", "mysql": "JSON_ARRAYAGG", "mariadb": "JSON_ARRAYAGG"},
+}
+
+
+@compiles(AsObject)
+@compiles(AsArray)
+def _as_json(element: AsObject | AsArray, compiler: SQLCompiler, **options: Any) -> str:
+    name = _AGGREGATES[element.name][compiler.dialect.name]
+    return f"{name}({compiler.process(element.clauses, **options)})"
+
+
 _HANGING: Final = ("properties", "tags")
 COLUMNS: Final = tuple(name for name in Image.__struct_fields__ if name not in _HANGING)
-SELECT: Final = select(*(images.c[name] for name in COLUMNS))
+_PROPERTIES: Final = (
+    select(AsObject(image_properties.c.name, image_properties.c.value))
+    .where(image_properties.c.image_id == images.c.id)
+    .scalar_subquery()
+)
+_TAGS: Final = select(AsArray(image_tags.c.value)).where(image_tags.c.image_id == images.c.id).scalar_subquery()
+SELECT: Final = select(*(images.c[name] for name in COLUMNS), _PROPERTIES, _TAGS)
+_ONE: Final = SELECT.where(images.c.id == bindparam("image_id"), images.c.status != Status.DELETED)
+_LOCK: Final = select(images.c.id).where(images.c.id == bindparam("image_id")).with_for_update()
+_OBJECT: Final = msgspec.json.Decoder(dict[str, str])
+_ARRAY: Final = msgspec.json.Decoder(list[str])
 
 
 async def fetch(connection: AsyncConnection, image_id: str, *, locked: bool = False) -> Image:
     """The image with that id, kept as it is until the transaction ends if `locked`. Raises ImageNotFound, also once deleted."""
-    query = SELECT.where(images.c.id == image_id, images.c.status != Status.DELETED)
-    row = (await connection.execute(query.with_for_update() if locked else query)).mappings().first()
+    if locked:  # first and alone: a statement that waits for the lock may read all else as it was before
+        await connection.execute(_LOCK, {"image_id": image_id})
+    row = (await connection.execute(_ONE, {"image_id": image_id})).first()
     if row is None:
         raise ImageNotFound(key=image_id)
-    return (await completed(connection, [row]))[0]
+    return read(row)
 
 
-async def completed(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[Image]:
-    """These rows of `images` with their properties and tags, in one more statement."""
-    if not rows:
-        return []
-    ids = [row["id"] for row in rows]
-    properties: dict[str, dict[str, str]] = {image_id: {} for image_id in ids}
-    tags: dict[str, list[str]] = {image_id: [] for image_id in ids}
-    of_properties = select(image_properties).where(image_properties.c.image_id.in_(ids))
-    of_tags = select(
-        image_tags.c.image_id, image_tags.c.value.label("name"), literal_column("NULL", Text).label("value")
-    ).where(image_tags.c.image_id.in_(ids))
-    for image_id, name, value in await connection.execute(union_all(of_properties, of_tags)):
-        if value is None:
-            tags[image_id].append(name)
-        else:
-            properties[image_id][name] = value
-    return [
-        Image(**row, properties=dict(sorted(properties[row["id"]].items())), tags=tuple(sorted(tags[row["id"]])))
-        for row in rows
-    ]
+def read(row: Sequence[Any]) -> Image:
+    """The image in one row of SELECT."""
+    *values, properties, tags = row
+    facts = dict(zip(COLUMNS, values, strict=True))
+    facts["properties"] = dict(sorted(_OBJECT.decode(properties or "{}").items()))
+    facts["tags"] = tuple(sorted(_ARRAY.decode(tags or "[]")))
+    return Image(**facts)
 
 
 def columns(image: Image) -> dict[str, Any]:

@@ -72,11 +72,5 @@ def require_visibility(context: Context, visibility: Visibility) -> None:
         raise _denied("publicize_image")
 
 
-def require_admin(context: Context, rule: str) -> None:
-    """Raises NotPermitted for anybody but an admin."""
-    if not context.is_admin:
-        raise _denied(rule)
-
-
 def _denied(rule: str) -> NotPermitted:
     return NotPermitted(rule=rule, reason=f"You are not authorized to complete {rule} action.")

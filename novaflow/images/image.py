@@ -14,22 +14,13 @@ from novaflow.models import Value
 
 
 class Status(StrEnum):
-    """Where in its life an image is; only `active` images can be booted."""
+    """Where in its life an image is; only `active` images can be booted. `deleted` may follow on every other."""
 
-    QUEUED = "queued"  # known, without data
-    SAVING = "saving"  # data is coming in
-    ACTIVE = "active"
-    DEACTIVATED = "deactivated"  # data withheld from everybody but an admin
+    QUEUED = "queued"  # known, without data; then saving
+    SAVING = "saving"  # data is coming in; then active, or queued again
+    ACTIVE = "active"  # then deactivated
+    DEACTIVATED = "deactivated"  # data withheld from everybody but an admin; then active
     DELETED = "deleted"
-
-
-TARGETS: Final[dict[Status, frozenset[Status]]] = {
-    Status.QUEUED: frozenset({Status.SAVING, Status.DELETED}),
-    Status.SAVING: frozenset({Status.ACTIVE, Status.QUEUED, Status.DELETED}),
-    Status.ACTIVE: frozenset({Status.DEACTIVATED, Status.DELETED}),
-    Status.DEACTIVATED: frozenset({Status.ACTIVE, Status.DELETED}),
-    Status.DELETED: frozenset(),
-}
 
 
 class Visibility(StrEnum):

@@ -168,6 +168,6 @@ def _known_in(version: str, facts: dict[str, object], plan: BuildPlan, random_se
 
 def _decoded(what: str, text: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=False)
+        return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
         raise Invalid(reason=f"{what} is not base64") from None

@@ -103,7 +103,7 @@ class FakeDriver:
             self._forget(guest.server_id)
             check_spec(guest)
             await self._begin("spawn", guest.server_id, self._delays.spawn)
-            named = _HOSTNAME.search(guest.config_drive)
+            named = _HOSTNAME.search(guest.config_drive, max(0, guest.config_drive.find(b'"hostname"')))
             hostname = named.group(1).decode(errors="replace") if named else guest.name
             fresh = FakeGuest(
                 server_id=guest.server_id, name=guest.name, hostname=hostname, power=Power.SHUTDOWN, boots=0

@@ -7,17 +7,16 @@ import re
 from typing import Final
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from novaflow.errors import Forbidden, Unauthorized
 from novaflow.identity.models import Claims
 from novaflow.identity.roles import SERVICE_ROLE
 from novaflow.models import ADMIN_ROLE
 from services.identity.authority import Authority
-from services.web import SPAN, Handler
+from services.web import SPAN, Handler, Middleware
 
-CLAIMS: Final = "claims"
-SUBJECT: Final = "subject"
+_CLAIMS: Final = web.RequestKey("claims", Claims)
+_SUBJECT: Final = web.RequestKey("subject", Claims)
 
 _TOKEN_IN_PATH: Final = re.compile(r"(/tokens/+)[^/]+")  # v2.0 has the token in the address; no trace may
 _PUBLIC: Final = frozenset(
@@ -43,8 +42,12 @@ def access(authority: Authority) -> Middleware:
 
 def claims_of(request: web.Request) -> Claims:
     """What the asker's token says."""
-    claims: Claims = request[CLAIMS]
-    return claims
+    return request[_CLAIMS]
+
+
+def subject_of(request: web.Request) -> Claims | None:
+    """What the token says that is asked about; None if it is not valid."""
+    return request.get(_SUBJECT)
 
 
 def require_admin(request: web.Request, rule: str) -> Claims:
@@ -71,7 +74,9 @@ async def _identify(request: web.Request, authority: Authority) -> None:
     claims, about = await authority.validate([token, subject])
     if claims is None:
         raise Unauthorized
-    request[CLAIMS], request[SUBJECT] = claims, about
+    request[_CLAIMS] = claims
+    if about is not None:
+        request[_SUBJECT] = about
 
 
 def _is_public(request: web.Request) -> bool:

@@ -20,6 +20,7 @@ _MALFORMED: Final = (
     "Expecting to find {} in {}. The server could not comply with the request since it is either malformed or otherwise "
     "incorrect. The client is assumed to be in error."
 )
+_SECRET: Final = ("password", "token")  # what an attribute of such a name holds is never repeated
 _KINDS: Final[dict[str, type]] = {"string": str, "boolean": bool, "object": dict, "array": list}
 
 
@@ -133,6 +134,7 @@ def sort_out(body: Mapping[str, Any], fields: Fields) -> tuple[dict[str, Any], d
 
 def _refuse(name: str, value: object, complaint: str | None) -> None:
     if complaint:
-        shown = "***" if "password" in name else value
-        words = "it is not of the right form" if "password" in name else complaint
+        is_secret = any(word in name.lower() for word in _SECRET)
+        shown = "***" if is_secret else value
+        words = "it is not of the right form" if is_secret else complaint
         raise Invalid(reason=f"Invalid input for field/attribute {name}. Value: {shown}. {words}")

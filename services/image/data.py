@@ -1,5 +1,6 @@
 """The bytes of an image, in and out, never more than a chunk of them in memory."""
 
+import asyncio
 import re
 from http import HTTPStatus
 from typing import Final
@@ -55,11 +56,12 @@ class DataResource:
         refuse_body(request)
         image = await seen_image(self._api, request)
         access.require_data(context(request), image)
-        if image.status not in _HAS_DATA:
+        path = self._api.store.path(image.id)
+        if image.status not in _HAS_DATA or not await asyncio.to_thread(path.exists):
             return web.Response(status=HTTPStatus.NO_CONTENT)
         _require_range(request, image)
         return web.FileResponse(
-            self._api.store.path(image.id),
+            path,
             chunk_size=CHUNK,
             headers={"Content-Type": _OCTETS, "Content-MD5": image.checksum or ""},
         )

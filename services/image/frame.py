@@ -1,5 +1,6 @@
 """What every resource of the image API works with: the records, the store, who asks, and what was sent."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from novaflow.models import Context
 from services.image.faults import Fault
 from services.web import CONTEXT
 
+_BODY_SECONDS: Final = 60.0
 _IMAGE_ID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -45,8 +47,12 @@ def context(request: web.Request) -> Context:
 
 
 async def json_body(request: web.Request) -> object:
-    """The decoded body: a JSON object or array. Raises Invalid."""
-    raw = await request.read()
+    """The decoded body: a JSON object or array. Raises Invalid, and a 408 when it takes too long to come."""
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            raw = await request.read()
+    except TimeoutError as error:
+        raise Fault(HTTPStatus.REQUEST_TIMEOUT) from error
     if not raw:
         raise Invalid(reason="Body expected in request.")
     try:

@@ -38,7 +38,7 @@ _SETTINGS: Final = (
     "--innodb-buffer-pool-size=128M",
     "--innodb-log-file-size=32M",
 )
-_NOT_DURABLE: Final = ("--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=OFF", "--innodb-flush-method=nosync")
+_NOT_DURABLE: Final = ("--innodb-flush-log-at-trx-commit=2", "--innodb-doublewrite=OFF", "--innodb-flush-method=nosync")
 
 _ACCOUNT: Final = """\
 CREATE DATABASE IF NOT EXISTS {database};

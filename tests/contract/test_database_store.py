@@ -17,8 +17,18 @@ from novaflow.errors import ServiceUnavailable
 from novaflow.models import Usage
 from novaflow.states import Event
 from services.private.mariadb import PrivateMariaDB
-from tests.support.clocks import ManualClock
-from tests.support.cloud_records import ALICE, NOW, PLENTY, RATIOS, Records, draft, request, spec_of, task_of
+from tests.support.cloud_records import (
+    ALICE,
+    NOW,
+    PLENTY,
+    RATIOS,
+    ManualClock,
+    Records,
+    draft,
+    request,
+    spec_of,
+    task_of,
+)
 from tests.support.stores import SETTINGS
 
 ROW = {"project_id": "p", "user_id": "", "instances": 0, "cores": 0, "ram": 0, "key_pairs": 0}

@@ -124,7 +124,7 @@ def press_power_button(link: libvirt.virConnect, owner: Owner, server_id: str) -
     if domain is None or not is_active(domain):
         return False
     try:
-        domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+        domain.shutdown()
     except libvirt.libvirtError as error:
         if not _says(error, *_ALREADY_OFF):
             raise

@@ -15,6 +15,7 @@ from typing import Final
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _WATCH_SECONDS: Final = 0.03  # between two looks while libvirt is at work, when new processes appear
+_IDLE_SECONDS: Final = 1.0  # between two looks otherwise: a QEMU may come from a child process that was killed
 _NAME: Final = "qemu-system"
 
 
@@ -55,7 +56,7 @@ class Reaper:
 
     def _run(self) -> None:
         while True:
-            for fd, _ in self._poll.poll(_WATCH_SECONDS * 1000 if self._at_work else None):
+            for fd, _ in self._poll.poll(1000 * (_WATCH_SECONDS if self._at_work else _IDLE_SECONDS)):
                 if fd == self._wake:
                     os.read(fd, 4096)
             self._look()

@@ -11,7 +11,7 @@ from novaflow.errors import Forbidden, Invalid, NotFound, Unauthorized
 from novaflow.identity.catalogue import v3_catalogue
 from novaflow.identity.models import Claims
 from novaflow.models import ADMIN_ROLE
-from services.identity.access import SUBJECT, claims_of, is_service
+from services.identity.access import claims_of, is_service, subject_of
 from services.identity.authority import Authority, Issued
 from services.identity.bodies import Field, a_text, an_object, check, missing, read_object
 from services.identity.links import base_url, listed, with_link
@@ -117,14 +117,13 @@ class Auth:
         """The token a request is about, if the asker may deal with it."""
         if "X-Subject-Token" not in request.headers:
             raise missing("X-Subject-Token", "request header")
-        asker, subject = claims_of(request), request[SUBJECT]
+        asker, subject = claims_of(request), subject_of(request)
         may = is_service(asker) if rule == "validate_token" else asker.has_role(ADMIN_ROLE)
         if not may and (subject is None or subject.user.id != asker.user.id):
             raise Forbidden(rule=f"identity:{rule}")
         if subject is None:
             raise NotFound(kind="token", key="***")
-        claims: Claims = subject
-        return claims
+        return subject
 
     def _show(self, request: web.Request, token: str, claims: Claims, status: int) -> web.Response:
         view = token_view(claims)

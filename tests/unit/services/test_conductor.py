@@ -74,7 +74,7 @@ class World:
         state = await self.cloud.bus.call(REPORT_PROGRESS, Progress(**fence, event=event, power=power))
         return state.vm, state.task
 
-    async def fail(self, fence: dict[str, str], **more: Any) -> tuple[Vm, Task]:
+    async def fail(self, fence: dict[str, Any], **more: Any) -> tuple[Vm, Task]:
         state = await self.cloud.bus.call(REPORT_FAILURE, Failure(**fence, context=USER, fault=BROKEN, **more))
         return state.vm, state.task
 

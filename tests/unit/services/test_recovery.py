@@ -13,6 +13,8 @@ from novaflow.config import Bus, Conductor, Config
 from novaflow.messages import BUILD_INSTANCES, SCHEDULER, BuildInstance, RebootOrder
 from novaflow.models import Server
 from novaflow.states import Event, Power, Vm
+from rpc.bus import Bus as MessageBus
+from rpc.tracing import Tracer
 from services.recovery import Recovery
 from tests.support.cloud import USER, Cloud, bus_on, cloud, settings
 from tests.support.hosts import Heard, listening
@@ -36,8 +38,13 @@ async def recovering(
         bus.on_cast(BUILD_INSTANCES, build_instances)
         await bus.serve(SCHEDULER)
         world.bus_is_cut = True
-        yield world, Recovery(bus, world.servers, world.hosts, config, SystemClock()), heard, builds
+        yield world, recovery_on(world, bus), heard, builds
         await bus.close()
+
+
+def recovery_on(world: Cloud, bus: MessageBus) -> Recovery:
+    tracer = Tracer("nova-conductor", world.spans)
+    return Recovery(bus, world.servers, world.hosts, world.config, SystemClock(), tracer)
 
 
 async def on_host(world: Cloud, host: str = "c1", *, active: bool = False) -> Server:
@@ -63,6 +70,17 @@ async def test_a_build_without_a_host_goes_to_the_scheduler_as_it_was_asked_for(
         assert (build.server_id, build.task_id, build.context.token) == (server.id, server.task_id, "")
         assert build.context.request_id == USER.request_id
         assert (build.spec.availability_zone, build.spec.force_host) == ("west", "c9")
+
+
+async def test_the_trace_of_the_request_shows_who_went_on_with_it(tmp_path: Path) -> None:
+    async with recovering(tmp_path) as (world, recovery, _, _builds):
+        (server,) = await world.boot(settle=False)
+
+        await recovery.look()
+
+        (hop,) = [span for span in world.spans.all if span.name == "take up create"]
+        assert hop.trace_id == USER.request_id.removeprefix("req-").replace("-", "")
+        assert hop.attributes["server_id"] == server.id
 
 
 async def test_a_build_with_a_host_that_lives_goes_to_that_host(tmp_path: Path) -> None:
@@ -113,7 +131,7 @@ async def test_an_action_goes_to_its_host_again(tmp_path: Path, action: str, eve
 async def test_of_several_conductors_one_takes_a_task_up(tmp_path: Path) -> None:
     async with recovering(tmp_path) as (world, recovery, _, builds):
         await world.boot(5, settle=False)
-        other = Recovery(world.bus, world.servers, world.hosts, world.config, SystemClock())
+        other = recovery_on(world, world.bus)
 
         taken = await asyncio.gather(recovery.look(), other.look())
         await world.quiet()

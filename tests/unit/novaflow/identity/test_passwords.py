@@ -7,8 +7,7 @@ from datetime import timedelta
 import pytest
 
 from novaflow.identity.passwords import MEMORY_KIB, PASSES, Passwords
-from tests.support.clocks import ManualClock
-from tests.support.identity import START
+from tests.support.identity import START, ManualClock
 
 
 @pytest.fixture

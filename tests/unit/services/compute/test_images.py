@@ -9,8 +9,8 @@ from novaflow.errors import ImageRefused, Invalid, NotFound, ServiceUnavailable,
 from novaflow.models import ImageFacts, Server
 from novaflow.states import Power, Task, Vm
 from services.compute.images import COMMAND_LINE, PAUSES, BootImages
-from tests.support.quick_clock import EPOCH, QuickClock
 from tests.support.cloud import SERVICE_TOKEN, TINY, Images
+from tests.support.quick_clock import EPOCH, QuickClock
 
 
 class World:

@@ -10,8 +10,8 @@ from novaflow.messages import CONDUCTOR, REPORT_PROGRESS, NewState, Progress, Se
 from novaflow.states import Event, Task, Vm
 from rpc.memory import MemoryBroker
 from services.compute.records import TRIES, ConductorAway, Records
-from tests.support.quick_clock import QuickClock
 from tests.support.cloud import USER, Spans, bus_on
+from tests.support.quick_clock import QuickClock
 
 ORDER = ServerOrder(context=USER, server_id="s", task_id="t")
 
@@ -67,7 +67,7 @@ async def test_a_definite_no_is_not_repeated() -> None:
 
 async def test_when_the_budget_is_spent_nobody_knows_what_was_recorded() -> None:
     async with conductor_that(*(RuntimeError("a bug") for _ in range(TRIES))) as (records, reports, _):
-        with pytest.raises(ConductorAway, match="conductor.report_progress"):
+        with pytest.raises(ConductorAway, match=r"conductor\.report_progress"):
             await records.progress(ORDER, Event.STOPPED)
 
         assert len(reports) == TRIES

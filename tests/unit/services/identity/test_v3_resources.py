@@ -91,9 +91,7 @@ async def test_every_resource_is_made_found_changed_and_deleted(
 
 
 @pytest.mark.parametrize(("collection", "member", "body"), LISTS[:-1], ids=[row[0] for row in LISTS[:-1]])
-async def test_a_name_is_taken_once(
-    world: IdentityWorld, collection: str, member: str, body: dict[str, Any]
-) -> None:
+async def test_a_name_is_taken_once(world: IdentityWorld, collection: str, member: str, body: dict[str, Any]) -> None:
     await world.make(collection, member, **body)
 
     reply = await world.ask("POST", f"/v3/{collection}", {member: body})
@@ -315,7 +313,9 @@ async def test_role_assignments_are_narrowed_down_named_and_worked_out(world: Id
 
 
 async def test_a_region_is_made_under_its_name_and_stays_while_it_is_used(world: IdentityWorld) -> None:
-    made = await world.ask("PUT", "/v3/regions/Mars", {"region": {"description": "red", "parent_region_id": "RegionOne"}})
+    made = await world.ask(
+        "PUT", "/v3/regions/Mars", {"region": {"description": "red", "parent_region_id": "RegionOne"}}
+    )
     deleted = await world.ask("DELETE", "/v3/regions/RegionOne")
 
     assert made.status == 201

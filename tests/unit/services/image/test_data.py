@@ -85,6 +85,14 @@ async def test_an_image_without_data_has_no_content(service: ImageService) -> No
     assert await service.ask("GET", f"/v2/images/{image_id}/file") == (204, b"")
 
 
+async def test_an_image_whose_file_is_lost_has_no_content(service: ImageService) -> None:
+    image_id = await service.create()
+    await service.upload(image_id, b"abc")
+    service.api.store.delete(image_id)
+
+    assert await service.ask("GET", f"/v2/images/{image_id}/file") == (204, b"")
+
+
 async def test_who_does_not_see_the_image_does_not_see_its_data(service: ImageService) -> None:
     image_id = await service.create()
     await service.upload(image_id, b"abc")

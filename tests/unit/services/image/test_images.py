@@ -98,7 +98,7 @@ async def test_an_id_can_be_chosen_once(service: ImageService) -> None:
 @pytest.mark.parametrize("image_id", [UNKNOWN, "nope", "6c2b7d2e-1bfb-4c2c-8b06-c4e3ed5ab0a2x", "%00", "..%2F..%2Fetc"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 async def test_an_unknown_image_is_not_found(service: ImageService, method: str, image_id: str) -> None:
-    body = {"data": b"[]", "headers": PATCH} if method == "PATCH" else {}
+    body: dict[str, Any] = {"data": b"[]", "headers": PATCH} if method == "PATCH" else {}
 
     assert (await service.ask(method, f"/v2/images/{image_id}", **body))[0] == 404
 

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from novaflow.virt.driver import DiskImage
+from novaflow.virt.image_facts import Format
+from novaflow.virt.instance_files import CONSOLE_LIMIT, InstanceFiles, OverlayFailed, create_overlay
+from tests.support.libvirt import need_libvirt
+
+
+def test_a_guests_files_are_made_and_removed(tmp_path: Path) -> None:
+    files = InstanceFiles(tmp_path)
+
+    paths = files.make("guest", b"iso")
+    assert Path(paths.config_drive).read_bytes() == b"iso"
+    files.remove("guest")
+    files.remove("guest")
+
+    assert not files.of("guest").exists()
+
+
+def test_a_console_that_grew_too_large_keeps_its_end(tmp_path: Path) -> None:
+    files = InstanceFiles(tmp_path)
+    console = Path(files.make("guest", b"").console)
+    with console.open("ab") as writer:  # as QEMU does
+        writer.write(b"x" * CONSOLE_LIMIT + b"the end")
+        writer.flush()
+
+        files.trim_console("guest")
+        writer.write(b", and more")
+
+    assert console.stat().st_size < CONSOLE_LIMIT
+    assert files.console_end("guest", 17) == b"the end, and more"
+
+
+def test_a_small_console_is_left_alone(tmp_path: Path) -> None:
+    files = InstanceFiles(tmp_path)
+    Path(files.make("guest", b"").console).write_bytes(b"all of it")
+
+    files.trim_console("guest")
+    files.trim_console("nobody")
+
+    assert files.console_end("guest", 1000) == b"all of it"
+
+
+async def test_an_overlay_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+    need_libvirt()
+    image = DiskImage(path=str(tmp_path / "missing"), format="raw", size_bytes=1)
+
+    with pytest.raises(OverlayFailed, match="missing"):
+        await create_overlay(tmp_path / "disk", image, Format(qemu="raw", virtual_bytes=1), 0)

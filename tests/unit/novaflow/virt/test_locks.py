@@ -1,0 +1,27 @@
+import asyncio
+
+from novaflow.virt.locks import GuestLocks
+
+
+async def test_one_operation_at_a_time_per_guest_and_no_more_order_than_that() -> None:
+    locks = GuestLocks()
+    order: list[str] = []
+
+    async def work(guest: str, name: str) -> None:
+        async with locks.hold(guest):
+            order.append(f"{name} begins")
+            await asyncio.sleep(0.01)
+            order.append(f"{name} ends")
+
+    await asyncio.gather(work("a", "first"), work("a", "second"), work("b", "other"))
+
+    assert order == ["first begins", "other begins", "first ends", "other ends", "second begins", "second ends"]
+
+
+async def test_a_lock_is_forgotten_when_nobody_wants_it() -> None:
+    locks = GuestLocks()
+
+    async with locks.hold("a"):
+        pass
+
+    assert locks._locks == {}
