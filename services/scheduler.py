@@ -11,7 +11,7 @@ What stays true, wherever the process dies and however often a message comes:
 import logging
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Final
 
 from novaflow.config import Config
@@ -25,7 +25,7 @@ from novaflow.placement.filters import named
 from novaflow.states import Event
 from rpc.bus import Bus
 from rpc.errors import Unroutable
-from rpc.tracing import Tracer
+from rpc.tracing import Span, Tracer
 from services.beats import beat
 from services.host_states import HostStates
 from services.runtime import Runtime
@@ -88,14 +88,17 @@ class Scheduler:
                 hosts, ask.spec, ask.tried, self._settings, refused=refused, promised=promised, dice=self._dice
             )
             span.attributes |= {"hosts": len(hosts), "host": host.name}
-        with self._states.promise(host.name, ask.spec.flavor.ram_mb):
-            try:
+        try:
+            with self._states.promise(host.name, ask.spec.flavor.ram_mb), self._claiming(ask, host.name):
                 is_claimed = await self._servers.claim(ask.server_id, ask.task_id, host.name, ask.spec, self._settings)
-            except TaskSuperseded:
-                return await self._earlier_host(ask)
+        except TaskSuperseded:
+            return await self._earlier_host(ask)
         if not is_claimed:
             refused[host.name] = "claim: it has not enough room left"
         return host.name if is_claimed else None
+
+    def _claiming(self, ask: BuildInstance, host: str) -> AbstractContextManager[Span]:
+        return self._tracer.span("db", "claim room on the host", attributes={"server_id": ask.server_id, "host": host})
 
     async def _earlier_host(self, ask: BuildInstance) -> str:
         """Where an earlier run of the same order has put the server; raises TaskSuperseded when it is another task's."""

@@ -101,13 +101,15 @@ async def image_is_there(openstack: OpenStackClient) -> None:
             await asyncio.sleep(0.5)
 
 
-async def reads_its_console(openstack: OpenStackClient, server_id: str, times: int = 1) -> None:
-    async with asyncio.timeout(180):
-        while (output := await openstack.text("console", "log", "show", server_id)).count(
-            "user data ran on web"
-        ) < times:
-            await asyncio.sleep(0.5)
-    assert server_id in output
+async def reads_its_console(openstack: OpenStackClient, server_id: str) -> None:
+    await console_says(openstack, server_id, "user data ran on web")
+    assert f"instance-id {server_id}" in await openstack.text("console", "log", "show", server_id)
+
+
+async def console_says(openstack: OpenStackClient, server_id: str, words: str) -> None:
+    async with asyncio.timeout(240):
+        while words not in await openstack.text("console", "log", "show", server_id):
+            await asyncio.sleep(1)
 
 
 async def works_the_power_switch(openstack: OpenStackClient, server_id: str) -> None:
@@ -116,10 +118,10 @@ async def works_the_power_switch(openstack: OpenStackClient, server_id: str) -> 
     assert (await openstack.json("server", "show", server_id))["OS-EXT-STS:power_state"] in (4, "Shutdown")
     await openstack.text("server", "start", "web")
     await status_is(openstack, server_id, "ACTIVE")
-    await reads_its_console(openstack, server_id, times=2)
+    await console_says(openstack, server_id, "guest: boot 2")
     await openstack.text("server", "reboot", "--hard", "--wait", "web")
     await status_is(openstack, server_id, "ACTIVE")
-    await reads_its_console(openstack, server_id, times=3)
+    await console_says(openstack, server_id, "guest: boot 3")
 
 
 async def status_is(openstack: OpenStackClient, server_id: str, wanted: str) -> None:

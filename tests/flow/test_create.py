@@ -28,6 +28,7 @@ async def test_a_boot_is_these_messages_and_these_moves(tmp_path: Path) -> None:
         assert world.hops("publish", "step", "db", "libvirt") == [
             "cast scheduler.build_instances",
             "filter and weigh hosts",
+            "claim room on the host",
             "cast compute.build_and_run_instance",
             "call conductor.start_build",
             "building/scheduling -> building/none",

@@ -4,9 +4,10 @@ import atexit
 import functools
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -38,17 +39,28 @@ def need_libvirt() -> None:
 
 @contextmanager
 def short_directory() -> Iterator[Path]:
-    """A directory whose path leaves room for libvirt's sockets; pytest's own are too long."""
-    with tempfile.TemporaryDirectory(prefix="nf-", dir="/tmp", ignore_cleanup_errors=True) as path:
-        yield Path(path)
+    """A directory whose path leaves room for libvirt's sockets; pytest's own are too long. Its guests end with it."""
+    path = Path(tempfile.mkdtemp(prefix="nf-", dir="/tmp"))
+    try:
+        yield path
+    finally:
+        remove(path)
 
 
 @functools.cache
 def process_directory() -> Path:
     """The one directory below which this process may run an embedded libvirt; gone when the process ends."""
     path = Path(tempfile.mkdtemp(prefix="nf-", dir="/tmp"))
-    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    atexit.register(remove, path)
     return path
+
+
+def remove(directory: Path) -> None:
+    """The directory and the guests that a failed test left on an embedded libvirt anywhere below it: QEMU outlives us."""
+    for file in directory.glob("**/run/qemu/instance-*.pid"):
+        with suppress(OSError, ValueError):
+            os.kill(int(file.read_text()), signal.SIGKILL)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def boot_sector(says: bytes = b"HELLO\r\n") -> bytes:

@@ -134,12 +134,14 @@ class OddIdentity:
     answer: Callable[[web.Request], web.Response]
     asked: list[str] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    was_asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Log the services in; answer everything else as wanted, once the gate is open."""
         self.asked.append(request.method)
         if request.method == "POST":
             return json_response(about("nova"), 201, {"X-Subject-Token": f"own-{self.asked.count('POST')}"})
+        self.was_asked.set()
         await self.gate.wait()
         return self.answer(request)
 
@@ -178,8 +180,7 @@ async def test_many_requests_with_one_token_ask_once_and_remember() -> None:
     async with odd(lambda _: json_response(about("alice"))) as (identity, verifier):
         identity.gate.clear()
         asking = [asyncio.create_task(verifier.verify("t", f"req-{n}")) for n in range(20)]
-        while identity.asked.count("GET") == 0:
-            await asyncio.sleep(0)
+        await identity.was_asked.wait()
         asking[0].cancel()
         identity.gate.set()
         found = await asyncio.gather(*asking[1:])
