@@ -182,7 +182,7 @@ class Servers:
 
         async def work(connection: AsyncConnection) -> tuple[TaskRecord, list[TaskEvent]] | None:
             task = await tasks.of_request(connection, server_id, request_id)
-            return None if task is None else (task, await tasks.events(connection, task.id))
+            return None if task is None else (task, await tasks.steps(connection, task))
 
         found = await self._db.read(work)
         if found is None:
@@ -272,18 +272,6 @@ class Servers:
     async def spec(self, server_id: str) -> RequestSpec:
         """What the scheduler needs to place the server (again). Raises NotFound."""
         return await self._db.read(partial(building.spec, server_id=server_id))
-
-    async def begin_step(self, task_id: str, name: str, host: str | None) -> None:
-        """A host starts a step of a task, named as Nova names its action events."""
-        now = self._clock.now()
-        event = TaskEvent(name=name, host=host, result=None, started_at=now)
-        await self._db.write(partial(tasks.begin_event, row_id=row_id(now), task_id=task_id, event=event))
-
-    async def finish_step(self, task_id: str, name: str, host: str | None, result: str, details: str | None) -> None:
-        """A host has ended the step of that name with `result`: Success or Error."""
-        now = self._clock.now()
-        event = TaskEvent(name=name, host=host, result=result, started_at=now, finished_at=now, details=details)
-        await self._db.write(partial(tasks.end_event, task_id=task_id, event=event))
 
     # What keeps hosts, servers and tasks together.
 

@@ -12,10 +12,10 @@ import msgspec
 from sqlalchemy import bindparam, exists, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from novaflow.db.inserts import insert_once
 from novaflow.db.records import SERVER_COLUMNS, TASK_COLUMNS, server_of, task_of
-from novaflow.db.schema.compute import servers, task_events, tasks
+from novaflow.db.schema.compute import server_history, servers, tasks
 from novaflow.models import Context, Server, TaskEvent, TaskRecord, Value
+from novaflow.steps import Move, steps_of
 
 RUNNING: Final = "running"
 DONE: Final = "done"
@@ -80,22 +80,10 @@ _OF_SERVER: Final = (
 )
 _OF_REQUEST: Final = _OF_SERVER.where(tasks.c.request_id == bindparam("b_request_id")).limit(1)
 _ONE: Final = select(*TASK_COLUMNS).where(tasks.c.id == bindparam("b_id"))
-_BEGIN: Final = insert(task_events)
-_END: Final = (
-    update(task_events)
-    .where(
-        task_events.c.task_id == bindparam("b_task_id"),
-        task_events.c.name == bindparam("b_name"),
-        func.coalesce(task_events.c.host, "") == bindparam("b_host"),
-        task_events.c.finished_at.is_(None),
-    )
-    .values(result=bindparam("b_result"), details=bindparam("b_details"), finished_at=bindparam("b_now"))
-)
-_EVENT_FIELDS: Final = TaskEvent.__struct_fields__
-_EVENTS: Final = (
-    select(*(task_events.c[name] for name in _EVENT_FIELDS))
-    .where(task_events.c.task_id == bindparam("b_task_id"))
-    .order_by(task_events.c.id)
+_MOVES: Final = (
+    select(server_history.c.event, server_history.c.host, server_history.c.created_at)
+    .where(server_history.c.server_id == bindparam("b_id"), server_history.c.task_id == bindparam("b_task_id"))
+    .order_by(server_history.c.id)
 )
 
 
@@ -178,26 +166,7 @@ async def of_request(connection: AsyncConnection, server_id: str, request_id: st
     return None if row is None else task_of(row)
 
 
-async def begin_event(connection: AsyncConnection, row_id: str, task_id: str, event: TaskEvent) -> None:
-    """A host starts a step of a task."""
-    values = {name: getattr(event, name) for name in _EVENT_FIELDS}
-    await insert_once(connection, _BEGIN, values | {"id": row_id, "task_id": task_id})
-
-
-async def end_event(connection: AsyncConnection, task_id: str, event: TaskEvent) -> None:
-    """A host ends the step of this name that it had started."""
-    values = {
-        "b_task_id": task_id,
-        "b_name": event.name,
-        "b_host": event.host or "",
-        "b_result": event.result,
-        "b_details": event.details,
-        "b_now": event.finished_at,
-    }
-    await connection.execute(_END, values)
-
-
-async def events(connection: AsyncConnection, task_id: str) -> list[TaskEvent]:
-    """The steps of a task, oldest first."""
-    rows = await connection.execute(_EVENTS, {"b_task_id": task_id})
-    return [TaskEvent(**dict(zip(_EVENT_FIELDS, row, strict=True))) for row in rows]
+async def steps(connection: AsyncConnection, task: TaskRecord) -> list[TaskEvent]:
+    """What the hosts did for a task, oldest first."""
+    rows = await connection.execute(_MOVES, {"b_id": task.server_id, "b_task_id": task.id})
+    return steps_of(task, [Move(event=event, host=host, at=at) for event, host, at in rows])

@@ -209,7 +209,7 @@ async def _repeated(connection: AsyncConnection, step: Step, server: Standing) -
     owns = server.task_id == step.task_id
     is_here = step.host in (None, server.host)
     if recorded is not None:
-        if step.event in SETTLING:
+        if step.event in SETTLING and step.host in (None, recorded.host):
             return state_of(recorded.vm_after, recorded.task_after)
         if owns and (is_here or (step.event in _LEAVING and recorded.host == step.host)):
             return server.state

@@ -142,7 +142,7 @@ async def looks_around(openstack: OpenStackClient, server_id: str) -> None:
     assert (listed["Name"], listed["Status"], listed["Power State"]) == ("web", "ACTIVE", 1) or (
         listed["Power State"] == "Running"
     )
-    assert (listed["Image Name"], listed["Flavor"]) == (GUEST_IMAGE, "m1.micro")
+    assert (listed["Image Name"], listed["Flavor Name"]) == (GUEST_IMAGE, "m1.micro")
     assert events >= {"create", "stop", "start", "reboot"}
     assert (hypervisor["State"], hypervisor["Hypervisor Type"]) == ("up", "QEMU")
     assert set(services) == {"nova-scheduler", "nova-conductor", "nova-compute"}

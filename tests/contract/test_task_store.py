@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from novaflow.errors import NotFound
+from novaflow.models import Fault
 from novaflow.states import Event
 from tests.support.cloud_records import NOW, Records, request, task_of
 
@@ -65,21 +66,21 @@ async def test_a_task_that_moved_since_it_was_seen_is_not_taken_up(records: Reco
     assert await records.servers.retake(task_of(server), seen) is False
 
 
-async def test_the_steps_of_a_task_are_kept(records: Records) -> None:
-    server = await records.made()
+async def test_the_steps_of_a_task_are_read_from_its_history(records: Records) -> None:
+    await records.host()
+    server = await records.placed()
     task_id = task_of(server)
-    name = "compute__do_build_and_run_instance"
-
-    await records.servers.begin_step(task_id, name, "c1")
+    await records.servers.advance(server.id, task_id, Event.BUILD_STARTED, host="c1")
     records.clock.advance(timedelta(seconds=2))
-    await records.servers.finish_step(task_id, name, "c1", "Success", None)
-    await records.servers.begin_step(task_id, "conductor_x", None)
-    await records.servers.finish_step(task_id, "conductor_x", None, "Error", "why")
+    await records.servers.advance(
+        server.id, task_id, Event.BUILD_FAILED, host="c1", fault=Fault(code=500, message="why")
+    )
 
-    _, (build, conductor) = await records.servers.action(server.id, "req-1")
-    assert (build.name, build.host, build.result) == (name, "c1", "Success")
+    _, (build,) = await records.servers.action(server.id, "req-1")
+
+    assert (build.name, build.host, build.result) == ("compute__do_build_and_run_instance", "c1", "Error")
     assert (build.started_at, build.finished_at) == (NOW, NOW + timedelta(seconds=2))
-    assert (conductor.host, conductor.result, conductor.details) == (None, "Error", "why")
+    assert build.details == "why"
 
 
 async def test_actions_come_newest_first_and_outlive_the_server(records: Records) -> None:

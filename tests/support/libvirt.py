@@ -59,7 +59,9 @@ def remove(directory: Path) -> None:
     """The directory and the guests that a failed test left on an embedded libvirt anywhere below it: QEMU outlives us."""
     for file in directory.glob("**/run/qemu/instance-*.pid"):
         with suppress(OSError, ValueError):
-            os.kill(int(file.read_text()), signal.SIGKILL)
+            pid = int(file.read_text())
+            if str(directory) in Path(f"/proc/{pid}/cmdline").read_text():
+                os.kill(pid, signal.SIGKILL)
     shutil.rmtree(directory, ignore_errors=True)
 
 

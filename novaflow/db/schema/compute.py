@@ -107,19 +107,6 @@ tasks: Final = table(
     Index(None, "server_id", "created_at"),
 )
 
-task_events: Final = table(
-    "task_events",
-    Column("task_id", Uuid, nullable=False),
-    Column("id", String(32), nullable=False),
-    Column("name", Name, nullable=False),
-    Column("host", Name),
-    Column("result", Key),
-    Column("details", LongText),
-    Column("started_at", UtcDateTime, nullable=False),
-    Column("finished_at", UtcDateTime),
-    PrimaryKeyConstraint("task_id", "id"),
-)
-
 addresses: Final = table(
     "addresses",
     Column("network", Key, nullable=False),

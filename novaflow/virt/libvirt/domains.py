@@ -7,7 +7,6 @@ worked on is what was wanted, not a failure.
 import os
 import threading
 import time
-import xml.etree.ElementTree as ET
 from typing import Final
 
 import libvirt
@@ -16,6 +15,7 @@ from novaflow.models import HostResources
 from novaflow.states import Power
 from novaflow.virt.domain_xml import METADATA_URI, Owner, read_owner
 from novaflow.virt.driver import GuestState
+from novaflow.virt.machine import cpu_info
 
 _POWERS: Final = {
     libvirt.VIR_DOMAIN_NOSTATE: Power.NOSTATE,
@@ -189,24 +189,25 @@ def undefine(domain: libvirt.virDomain) -> None:
             raise
 
 
-def resources(link: libvirt.virConnect, host: str, disk_gb: int) -> HostResources:
-    """What the machine has, and its CPU as Nova describes it."""
+def resources(link: libvirt.virConnect, host: str, disk_gb: int, version: int) -> HostResources:
+    """What the machine has. `version` is QEMU's, which libvirt would have to find out by starting it for a second or more."""
     _, _, vcpus, _, cells, sockets, cores, threads = link.getInfo()
     ram_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20  # getInfo misses memory that was plugged in
-    cpu = ET.fromstring(link.getCapabilities()).find("host/cpu")  # noqa: S314 - it is libvirt who answers
-    info: dict[str, object] = {"topology": {"cells": cells, "sockets": sockets, "cores": cores, "threads": threads}}
-    if cpu is not None:
-        info |= {tag: text for tag in ("arch", "model", "vendor") if (text := cpu.findtext(tag))}
-        info["features"] = [feature.get("name", "") for feature in cpu.findall("feature")]
+    topology = {"cells": cells, "sockets": sockets, "cores": cores, "threads": threads}
     return HostResources(
         vcpus=vcpus,
         ram_mb=ram_mb,
         disk_gb=disk_gb,
         hypervisor_type=link.getType(),
-        hypervisor_version=link.getVersion(),
+        hypervisor_version=version or link.getVersion(),
         hypervisor_hostname=host,
-        cpu_info=info,
+        cpu_info={**cpu_info(), "topology": topology},
     )
+
+
+def warm_up(link: libvirt.virConnect) -> None:
+    """Let libvirt find out what QEMU can do, as it must before the first guest; it keeps that for the next process."""
+    link.getCapabilities()
 
 
 def _says(error: libvirt.libvirtError, *codes: int) -> bool:

@@ -24,6 +24,7 @@ from novaflow.virt.libvirt import domains
 from novaflow.virt.libvirt.connection import Connection, release, share
 from novaflow.virt.libvirt.embed import CannotEmbed, prepare_root
 from novaflow.virt.locks import GuestLocks
+from novaflow.virt.machine import qemu_version
 
 T = TypeVar("T")
 
@@ -50,6 +51,8 @@ class LibvirtDriver:
         self._known: set[str] = set()
         self._shared: Connection | None = None
         self._machine = Machine(virt_type="qemu", emulator="")
+        self._version = 0  # of QEMU
+        self._warming: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Connect, decide between KVM and emulation, and find the guests that are there."""
@@ -66,6 +69,7 @@ class LibvirtDriver:
             self._events.reopen()
             self._shared.listen(self._on_power)
             await self.guests()
+        self._warming = asyncio.create_task(self._warm_up(self._shared))
 
     async def close(self) -> None:
         """Disconnect; the guests go on."""
@@ -76,7 +80,7 @@ class LibvirtDriver:
         """What the machine has; every host of a process says the same."""
         disk_gb = shutil.disk_usage(self._files.directory).total // GIB
         with self._failures("resources", f"host {self._host}"):
-            return await self._connection.run(domains.resources, self._host, disk_gb)
+            return await self._connection.run(domains.resources, self._host, disk_gb, self._version)
 
     async def guests(self) -> list[GuestState]:
         """Every domain that is ours. Console logs that have grown too large are cut on the way."""
@@ -148,6 +152,9 @@ class LibvirtDriver:
         return self._shared
 
     async def _disconnect(self) -> None:
+        if self._warming:
+            self._warming.cancel()
+            await asyncio.wait([self._warming])
         shared, self._shared = self._shared, None
         if shared is not None:
             shared.ignore(self._on_power)
@@ -158,12 +165,18 @@ class LibvirtDriver:
         if self._uri.startswith("test"):
             return Machine(virt_type="test", emulator="")
         emulator = shutil.which(kvm.QEMU) or ""
+        self._version = await qemu_version(emulator) if emulator else 0
         if self._virt_type != "auto":
             return Machine(virt_type=self._virt_type, emulator=emulator)
         verdict = await kvm.judge(self._directory)
         if not verdict.is_usable and self._connection.is_news(verdict.reason):
             self._on_notice(f"KVM is not usable, guests are emulated (domain type qemu, slow): {verdict.reason}")
         return Machine(virt_type="kvm" if verdict.is_usable else "qemu", emulator=emulator)
+
+    async def _warm_up(self, connection: Connection) -> None:
+        """Beside the start, not before it. What is wrong with QEMU is said when a guest needs it."""
+        with contextlib.suppress(libvirt.libvirtError, TimeoutError):
+            await connection.run(domains.warm_up)
 
     async def _build(self, guest: GuestSpec, found: Format | None) -> None:
         paths = self._files.make(guest.server_id, guest.config_drive)

@@ -105,20 +105,6 @@ def declare(metadata: sa.MetaData) -> None:
         **TABLE_OPTIONS,
     )
     sa.Table(
-        "task_events",
-        metadata,
-        sa.Column("task_id", sa.CHAR(36), nullable=False),
-        sa.Column("id", sa.String(32), nullable=False),
-        sa.Column("name", sa.String(255), nullable=False),
-        sa.Column("host", sa.String(255)),
-        sa.Column("result", sa.String(64)),
-        sa.Column("details", LongText),
-        sa.Column("started_at", UtcDateTime(), nullable=False),
-        sa.Column("finished_at", UtcDateTime()),
-        sa.PrimaryKeyConstraint("task_id", "id"),
-        **TABLE_OPTIONS,
-    )
-    sa.Table(
         "addresses",
         metadata,
         sa.Column("network", sa.String(64), nullable=False),
