@@ -111,6 +111,8 @@ class Compute(Section, frozen=True, kw_only=True):
     spawns_at_once: int = 4
     stop_timeout: float = 60.0  # seconds a guest may take to power itself off
     console_bytes: int = 102400  # kept of a guest's console for the API
+    image_cache_bytes: int = 64 * 2**30  # of cached images before those that no guest uses go
+    image_cache_interval: float = 2400.0  # seconds between two looks at them; Nova's image_cache_manager_interval
     fake_vcpus: int = 1000
     fake_ram_mb: int = 8_000_000
     fake_disk_gb: int = 1_000_000

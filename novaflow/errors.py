@@ -180,6 +180,19 @@ class TaskSuperseded(NovaflowError):
 
 
 @dataclass(eq=False, kw_only=True)
+class BuildGivenUp(NovaflowError):
+    """A build was started on a host again and again and never ended, as one that makes its worker die would be."""
+
+    code = "build_given_up"
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    text = "The build of server {server_id} was started {times} times on host {host} and never finished."
+
+    server_id: str
+    host: str
+    times: int
+
+
+@dataclass(eq=False, kw_only=True)
 class NoValidHost(NovaflowError):
     """No host takes this server; `refusals` says why, host by host."""
 
@@ -243,6 +256,7 @@ REGISTRY: Final[dict[str, type[NovaflowError]]] = {
         WrongState,
         IllegalTransition,
         TaskSuperseded,
+        BuildGivenUp,
         NoValidHost,
         ImageRefused,
         ServiceUnavailable,

@@ -4,6 +4,7 @@ All are msgspec structs, so the bus and the JSON columns use one definition. Siz
 name; times are timezone-aware UTC.
 """
 
+import math
 from datetime import datetime
 from typing import Final
 
@@ -60,6 +61,11 @@ class Flavor(Value, frozen=True, kw_only=True):
     is_disabled: bool = False
     description: str | None = None
     extra_specs: dict[str, str] = {}
+
+    @property
+    def claimed_disk_gb(self) -> int:
+        """What a server of this flavor takes of a host's disk: root, ephemeral and swap, in whole GB."""
+        return self.disk_gb + self.ephemeral_gb + math.ceil(self.swap_mb / 1024)
 
 
 class ImageFacts(Value, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import contextvars
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -34,6 +34,8 @@ from rpc.transport import (
     everyone,
     reply_queue,
 )
+
+Settle = Callable[[Delivery], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
 _UNANSWERED: Final = object()
@@ -111,7 +113,7 @@ class Server:
 
     async def _take(self, source: Destination, slots: asyncio.Semaphore, delivery: Delivery) -> None:
         """One delivery, from arrival to settlement."""
-        settle = self._transport.nack
+        settle: Settle = self._transport.nack
         try:
             async with slots:
                 if self._closing.is_set():
@@ -125,12 +127,32 @@ class Server:
                     settle = self._transport.ack
         except BusError as error:
             _log.warning("a message of %s was not settled and will come again: %s", source.name, error)
-        except Exception:
-            # A fault of the bus itself: kept unsettled, so that the broker has it and nothing goes round in circles.
-            settle = _nothing
-            _log.exception("a message of %s could not be worked on", source.name)
+        except Exception as error:
+            # A fault of the bus itself: the message would meet it again, so it must not come again.
+            settle = await self._set_aside(source, delivery, error)
         finally:
+            await self._settle(source, delivery, settle)
+
+    async def _settle(self, source: Destination, delivery: Delivery, settle: Settle) -> None:
+        try:
             await settle(delivery)
+        except BusError as error:
+            _log.warning("a message of %s was not settled and will come again: %s", source.name, error)
+
+    async def _set_aside(self, source: Destination, delivery: Delivery, error: Exception) -> Settle:
+        """Bury a message that the bus itself could not work on; answers how to settle it then."""
+        self._counts["failed"] += 1
+        # Without its headers and without the error's text: either may be what the bus stumbled over.
+        reason = f"the bus could not work on it: {type(error).__name__}"
+        try:
+            await self._bury(source, delivery.body, {}, reason, because=error)
+        except BusError as failure:
+            _log.warning("a message of %s was not buried and will come again: %s", source.name, failure)
+            return self._transport.nack if self._settings.is_durable else _nothing
+        except Exception:
+            _log.exception("a message of %s could not be buried either: the broker keeps it", source.name)
+            return _nothing
+        return self._transport.ack if self._settings.is_durable else _nothing
 
     async def _work(self, source: Destination, delivery: Delivery) -> bool:
         """Do what the message asks; False when it must go back to its queue."""
@@ -257,11 +279,13 @@ class Server:
         ttl = None if envelope.deadline is None else max(envelope.deadline - time.time(), 0.001)
         await self._transport.publish(reply_queue(envelope.reply_to), Message(body=body, headers={}, ttl=ttl))
 
-    async def _bury(self, source: Destination, body: bytes, headers: Headers, reason: str) -> None:
+    async def _bury(
+        self, source: Destination, body: bytes, headers: Headers, reason: str, *, because: Exception | None = None
+    ) -> None:
         """Put a message that cannot be handled where people find it, with the reason."""
         self._counts["dead"] += 1
         reason = _printable(reason)
-        _log.error("a message of %s goes to the dead-letter queue: %s", source.name, reason)
+        _log.error("a message of %s goes to the dead-letter queue: %s", source.name, reason, exc_info=because)
         headers = {**headers, REASON: reason, ORIGIN: source.name}
         await self._transport.publish(
             dead_letters(source.topic),

@@ -4,10 +4,9 @@ import asyncio
 import signal
 from collections.abc import Callable, Sequence
 
-import uvloop
-
 from novaflow.config import Config
 from services.logs import configure
+from services.loops import loop_factory
 from services.runtime import Runtime, Service, opened, running
 
 
@@ -45,5 +44,5 @@ async def serve(config: Config, names: Sequence[str], process: str, on_ready: Ca
 def run(config: Config, names: Sequence[str], process: str, on_ready: Callable[[Runtime], None]) -> None:
     """`serve` on an event loop of its own."""
     configure(config, process)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(config, names)) as runner:
         runner.run(serve(config, names, process, on_ready))

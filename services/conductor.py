@@ -64,8 +64,12 @@ class Conductor:
         self._config = config
 
     async def start_build(self, ask: TaskStep) -> BuildPlan:
-        """The worker takes the build up; from here on the host is the only one that may report on it."""
-        return await self._servers.start_build(ask.server_id, ask.task_id, ask.host)
+        """The worker takes the build up; from here on the host is the only one that may report on it.
+
+        One that was taken up too often without an end is given up: BuildGivenUp.
+        """
+        attempts = self._config.conductor.task_attempts
+        return await self._servers.start_build(ask.server_id, ask.task_id, ask.host, at_most=attempts)
 
     async def allocate_network(self, ask: TaskStep) -> Allocated:
         """The server's addresses; the same ones when asked again."""

@@ -16,13 +16,6 @@ from novaflow.db.schema.compute import servers
 from novaflow.db.schema.hosts import hosts
 from novaflow.models import Flavor
 
-_MB_IN_GB: Final = 1024
-
-
-def disk_gb(flavor: Flavor) -> int:
-    """What a server of this flavor may take on its host's disk: root, ephemeral and swap, rounded up."""
-    return flavor.disk_gb + flavor.ephemeral_gb + -(-flavor.swap_mb // _MB_IN_GB)
-
 
 def _fits(name: str) -> ColumnElement[bool]:
     """The host's `name` column has room for the bind of that name, times its allocation ratio."""
@@ -66,7 +59,7 @@ async def take(connection: AsyncConnection, host: str, flavor: Flavor, ratios: S
         "b_host": host,
         "b_vcpus": flavor.vcpus,
         "b_ram_mb": flavor.ram_mb,
-        "b_disk_gb": disk_gb(flavor),
+        "b_disk_gb": flavor.claimed_disk_gb,
         "b_vcpus_ratio": ratios.cpu_allocation_ratio,
         "b_ram_mb_ratio": ratios.ram_allocation_ratio,
         "b_disk_gb_ratio": ratios.disk_allocation_ratio,

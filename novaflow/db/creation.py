@@ -10,7 +10,6 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.db import tasks, usages
-from novaflow.db.claims import disk_gb
 from novaflow.db.ids import new_uuid, row_id
 from novaflow.db.schema.compute import server_builds, servers
 from novaflow.db.transitions import Transition, record
@@ -124,7 +123,7 @@ def _row_of(server: Server) -> dict[str, Any]:
         "flavor_id": server.flavor.id,
         "vcpus": server.flavor.vcpus,
         "ram_mb": server.flavor.ram_mb,
-        "disk_gb": disk_gb(server.flavor),
+        "disk_gb": server.flavor.claimed_disk_gb,
         "moved_at": server.created_at,
         "is_deleted": False,
     }

@@ -51,6 +51,7 @@ async def _upgrade(connection: AsyncConnection) -> None:
         raise ServiceUnavailable(service="database", reason="another process has been migrating it for too long")
     try:
         await connection.run_sync(_migrate)
+        await connection.commit()  # whoever gets the lock next must see the revision, which no DDL has committed
     finally:
         await connection.execute(text(f"SELECT RELEASE_LOCK({_LOCK_NAME})"))
 

@@ -18,17 +18,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow import config
 from novaflow.clock import Clock
-from novaflow.db import addressing, building, creation, listing, orders, placing, tasks, transitions
+from novaflow.db import addressing, annotations, building, creation, listing, orders, placing, tasks, transitions
 from novaflow.db.creation import NewServer
 from novaflow.db.database import Database
 from novaflow.db.ids import row_id
 from novaflow.db.inserts import is_duplicate
 from novaflow.db.listing import ServerQuery
 from novaflow.db.records import SERVER_COLUMNS, server_of
-from novaflow.db.schema.compute import servers
+from novaflow.db.schema.compute import server_builds, servers
 from novaflow.db.tasks import StaleTask
 from novaflow.db.transitions import Moved, Step, Transition
-from novaflow.errors import NotFound, TaskSuperseded
+from novaflow.errors import BuildGivenUp, NotFound, TaskSuperseded
 from novaflow.messages import HostedServer
 from novaflow.models import (
     Address,
@@ -62,7 +62,9 @@ _RECORD_POWER: Final = (
     )
     .values(power=bindparam("b_power"), updated_at=bindparam("b_now"))
 )
+_USER_DATA: Final = select(server_builds.c.user_data).where(server_builds.c.server_id == bindparam("b_id"))
 _UNCHANGED: Final = msgspec.UNSET
+_STARTS: Final = config.Conductor().task_attempts
 
 
 def ignore(_transition: Transition) -> None:
@@ -144,6 +146,24 @@ class Servers:
             return server_of((await connection.execute(_GET, {"b_id": server_id})).one())
 
         return await self._db.write(work)
+
+    async def annotate(self, server_id: str, project_id: str | None, decide: annotations.Decide) -> Server:
+        """Change metadata or tags by what they are at the moment, with the server's row locked.
+
+        Raises NotFound, and what `decide` raises, which then changes nothing.
+        """
+        now = self._clock.now()
+        return await self._db.write(
+            partial(annotations.change, server_id=server_id, project_id=project_id, decide=decide, now=now)
+        )
+
+    async def user_data(self, server_id: str) -> str:
+        """The user data (base64) that the server was made with; empty when there was none. It may hold secrets."""
+
+        async def work(connection: AsyncConnection) -> str | None:
+            return (await connection.execute(_USER_DATA, {"b_id": server_id})).scalar_one_or_none()
+
+        return await self._db.read(work) or ""
 
     async def order(self, context: Context, server: Server, action: str, event: Event) -> Server:
         """Accept an action on a server: it has a task for it now. `server` is as the caller read it.
@@ -238,11 +258,16 @@ class Servers:
             return False
         return True
 
-    async def start_build(self, server_id: str, task_id: str, host: str) -> BuildPlan:
-        """BUILD_STARTED, and everything the host needs to build the server. Raises as `advance`."""
+    async def start_build(self, server_id: str, task_id: str, host: str, *, at_most: int = _STARTS) -> BuildPlan:
+        """BUILD_STARTED, and everything the host needs to build the server. Raises as `advance`.
+
+        A build that was started `at_most` times on this host ends instead: BUILD_FAILED, and BuildGivenUp is raised.
+        """
         step = self._step(server_id, task_id, Event.BUILD_STARTED, host=host)
-        plan, moved = await self._db.write(partial(building.start, step=step))
+        plan, moved = await self._db.write(partial(building.start, step=step, at_most=at_most))
         self._told([moved.transition] if moved.transition else [])
+        if isinstance(plan, BuildGivenUp):
+            raise plan
         return plan
 
     async def allocate_network(

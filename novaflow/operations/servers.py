@@ -1,10 +1,10 @@
 """Servers as their owners see and describe them: shown, listed, renamed, annotated.
 
-Metadata and tags are changed by reading, changing and writing them back, as in Nova: of two clients that change
-different items of one server in the same moment, the later one may undo the earlier one's change.
+Metadata and tags are changed by what they are when they are changed, with the server's row locked: clients that change different
+items of one server in the same moment all get their way, and its quota counts what is there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from novaflow.config import Config
@@ -13,11 +13,14 @@ from novaflow.db.servers import ServerQuery, Servers
 from novaflow.errors import Invalid, Missing, WrongState
 from novaflow.models import Context, Server
 from novaflow.operations.boot_rules import check_metadata
+from novaflow.operations.rights import admin_only
 from novaflow.states import Vm
 
 MAX_TAGS: Final = 50
 
 _ANNOTATED_IN: Final = (Vm.ACTIVE, Vm.STOPPED)
+_USER_DATA_RULE: Final = "os_compute_api:os-extended-server-attributes"
+Annotation = Mapping[str, Any]
 
 
 def visible_project(context: Context) -> str | None:
@@ -47,54 +50,78 @@ class ServerOperations:
 
     async def add_metadata(self, context: Context, server_id: str, items: dict[str, str]) -> dict[str, str]:
         """Set these items and keep the others; answers all of them. Raises WrongState, LimitExceeded."""
-        server = await self._annotated(context, server_id, "update metadata")
-        return await self._set_metadata(server, {**server.metadata, **items})
+        return await self._set_metadata(context, server_id, lambda server: {**server.metadata, **items})
 
     async def replace_metadata(self, context: Context, server_id: str, items: dict[str, str]) -> dict[str, str]:
         """Set these items and drop the others. Raises WrongState, LimitExceeded."""
-        return await self._set_metadata(await self._annotated(context, server_id, "update metadata"), items)
+        return await self._set_metadata(context, server_id, lambda _: items)
 
     async def remove_metadata(self, context: Context, server_id: str, key: str) -> None:
         """Drop one item; raises Missing when there is none, WrongState."""
-        server = await self.get(context, server_id)
-        if key not in server.metadata:
-            raise Missing(reason="Metadata item was not found")
-        _refuse_unsettled(server, "delete metadata")
-        await self._set_metadata(server, {name: value for name, value in server.metadata.items() if name != key})
+
+        def without_it(server: Server) -> Annotation:
+            if key not in server.metadata:
+                raise Missing(reason="Metadata item was not found")
+            _refuse_unsettled(server, "delete metadata")
+            return {"metadata": {name: value for name, value in server.metadata.items() if name != key}}
+
+        await self._servers.annotate(server_id, visible_project(context), without_it)
 
     async def replace_tags(self, context: Context, server_id: str, tags: Sequence[str]) -> Sequence[str]:
         """Set these tags, each once, and drop the others. Raises WrongState."""
-        server = await self._annotated(context, server_id, "update tags" if tags else "delete tags")
-        return await self._set_tags(server, tuple(dict.fromkeys(tags)))
+
+        def these(server: Server) -> Annotation:
+            _refuse_unsettled(server, "update tags" if tags else "delete tags")
+            return {"tags": tuple(dict.fromkeys(tags))}
+
+        return (await self._servers.annotate(server_id, visible_project(context), these)).tags
 
     async def add_tag(self, context: Context, server_id: str, tag: str) -> bool:
         """Add one tag; False when it is there already. Raises WrongState, Invalid when there are too many."""
-        server = await self._annotated(context, server_id, "update tag")
-        if len(server.tags) >= MAX_TAGS:
-            raise Invalid(reason=f"The number of tags exceeded the per-server limit {MAX_TAGS}")
-        if tag in server.tags:
-            return False
-        await self._set_tags(server, (*server.tags, tag))
-        return True
+        is_new = False
+
+        def with_it(server: Server) -> Annotation:
+            nonlocal is_new
+            _refuse_unsettled(server, "update tag")
+            if tag in server.tags:
+                return {}
+            if len(server.tags) >= MAX_TAGS:
+                raise Invalid(reason=f"The number of tags exceeded the per-server limit {MAX_TAGS}")
+            is_new = True
+            return {"tags": (*server.tags, tag)}
+
+        await self._servers.annotate(server_id, visible_project(context), with_it)
+        return is_new
 
     async def remove_tag(self, context: Context, server_id: str, tag: str) -> None:
         """Drop one tag; raises Missing when there is none, WrongState."""
-        server = await self._annotated(context, server_id, "delete tag")
-        if tag not in server.tags:
-            raise Missing(reason=f"Server {server_id} has no tag '{tag}'")
-        await self._set_tags(server, tuple(one for one in server.tags if one != tag))
 
-    async def _annotated(self, context: Context, server_id: str, action: str) -> Server:
-        server = await self.get(context, server_id)
-        _refuse_unsettled(server, action)
-        return server
+        def without_it(server: Server) -> Annotation:
+            _refuse_unsettled(server, "delete tag")
+            if tag not in server.tags:
+                raise Missing(reason=f"Server {server_id} has no tag '{tag}'")
+            return {"tags": tuple(one for one in server.tags if one != tag)}
 
-    async def _set_metadata(self, server: Server, metadata: dict[str, str]) -> dict[str, str]:
-        check_metadata(metadata, await self._quotas.limits(server.project_id, self._config.quota))
-        return (await self._servers.update(server.id, server.project_id, metadata=metadata)).metadata
+        await self._servers.annotate(server_id, visible_project(context), without_it)
 
-    async def _set_tags(self, server: Server, tags: tuple[str, ...]) -> Sequence[str]:
-        return (await self._servers.update(server.id, server.project_id, tags=tags)).tags
+    async def user_data(self, context: Context, server_id: str) -> str | None:
+        """What the server was given as user data, in base64; None without any. Only administrators may see it."""
+        admin_only(context, _USER_DATA_RULE)
+        return await self._servers.user_data(server_id) or None
+
+    async def _set_metadata(
+        self, context: Context, server_id: str, items: Callable[[Server], dict[str, str]]
+    ) -> dict[str, str]:
+        project_id = visible_project(context) or (await self.get(context, server_id)).project_id
+        limits = await self._quotas.limits(project_id, self._config.quota)
+
+        def set_items(server: Server) -> Annotation:
+            _refuse_unsettled(server, "update metadata")
+            metadata = items(server)
+            check_metadata(metadata, limits)
+            return {"metadata": metadata}
+
+        return (await self._servers.annotate(server_id, project_id, set_items)).metadata
 
 
 def _refuse_unsettled(server: Server, action: str) -> None:

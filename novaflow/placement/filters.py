@@ -4,14 +4,13 @@ Named and ordered by the configuration (`scheduler.filters`). The rules are thos
 retry_filter, availability_zone_filter, compute_filter, ram_filter, core_filter, disk_filter (2014.1).
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from novaflow.config import Scheduler
 from novaflow.errors import Invalid
-from novaflow.models import Flavor, Host, RequestSpec
+from novaflow.models import Host, RequestSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,12 +63,7 @@ def core(host: Host, ask: Ask) -> str | None:
 def disk(host: Host, ask: Ask) -> str | None:
     """The flavor's disks fit into what the allocation ratio leaves."""
     total = int(host.resources.disk_gb * ask.settings.disk_allocation_ratio)
-    return _shortage(disk_gb(ask.spec.flavor), host.disk_gb_used, total, " GB")
-
-
-def disk_gb(flavor: Flavor) -> int:
-    """What a server of this flavor takes of a host's disk: root, ephemeral and swap, in whole GB."""
-    return flavor.disk_gb + flavor.ephemeral_gb + math.ceil(flavor.swap_mb / 1024)
+    return _shortage(ask.spec.flavor.claimed_disk_gb, host.disk_gb_used, total, " GB")
 
 
 FILTERS: Final[dict[str, Filter]] = {

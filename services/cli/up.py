@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-import uvloop
 
 from novaflow.config import Config
 from novaflow.errors import Invalid, ServiceUnavailable
 from services import settings
 from services.cli.options import state_dir_option
-from services.cloud import addresses, cloud, is_running, owning
+from services.cloud import ORDER, addresses, cloud, is_running, owning
 from services.logs import configure
+from services.loops import loop_factory
 from services.supervisor import READY
 
 _DETACH_TIMEOUT: Final = 120.0  # seconds a detached cloud may take to get ready
@@ -55,7 +55,8 @@ def up(config_path: Path | None, processes: bool, detach: bool, **flags: Any) ->
         _detach(Path(config.state_dir))
         return
     configure(config, "novaflow")
-    with owning(Path(config.state_dir)), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    here = () if processes else ORDER
+    with owning(Path(config.state_dir)), asyncio.Runner(loop_factory=loop_factory(config, here)) as runner:
         runner.run(_serve(config, processes=processes))
 
 

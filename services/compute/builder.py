@@ -6,6 +6,7 @@ What stays true, wherever the process dies and however often the order comes:
   driver replaces a guest that an earlier try left.
 - An order that the conductor refuses at the first step changes nothing here. The guest that may be there is either
   the finished server's or not this host's; in the second case the audit removes it.
+- A build that was started too often without an end, as one that makes its worker die, is given up: its guest is removed.
 - A build that is refused later, because the server was deleted or given to another host, removes its guest and stops.
 - A failure is reported after the host is clean, so a retry elsewhere never makes a second guest.
 - When the conductor stays away nobody knows what was recorded: the guest stays, the handler fails, and the order comes again.
@@ -16,7 +17,7 @@ import logging
 import secrets
 from typing import Final
 
-from novaflow.errors import GuestFailed, NotFound, NovaflowError, TaskSuperseded
+from novaflow.errors import BuildGivenUp, GuestFailed, NotFound, NovaflowError, TaskSuperseded
 from novaflow.messages import BuildInstance
 from novaflow.models import Address, BuildPlan
 from novaflow.states import Event, Power
@@ -48,6 +49,10 @@ class Builder:
             except (TaskSuperseded, NotFound):
                 log.info("server %s: task %s builds nothing here any more", ask.server_id, ask.task_id)
                 return
+            except BuildGivenUp as error:
+                log.warning("%s", error)
+                await self._clean_up(ask.server_id)
+                return
             try:
                 await self._build(ask, plan, slot)
             except TaskSuperseded:
@@ -63,10 +68,11 @@ class Builder:
     async def _build(self, ask: BuildInstance, plan: BuildPlan, slot: Slot) -> None:
         records = self._host.records
         images = await slot.unless_taken_over(self._images.find(plan.server, ask.context.token))
-        addresses = await records.allocate_network(ask)
+        addresses = await self._addresses(ask)
         await records.progress(ask, Event.DEVICES_WANTED)
         await records.progress(ask, Event.SPAWN_STARTED)
         files = await slot.unless_taken_over(self._images.fetch(images))
+        self._images.note_use(self._host.name, ask.server_id, files)
         await self._spawn(self._guest(ask, plan, files, addresses), slot)
         power = await self._host.driver.power(ask.server_id)
         if power in DOWN:
@@ -74,6 +80,13 @@ class Builder:
             raise GuestFailed(operation="spawn", server_id=ask.server_id, reason=reason)
         self._host.told[ask.server_id] = power
         await records.progress(ask, Event.SPAWNED, power)
+
+    async def _addresses(self, ask: BuildInstance) -> tuple[Address, ...]:
+        """The server's addresses; none, by way of the same state, for a server whose owner asked for no network."""
+        if ask.spec.wants_network:
+            return await self._host.records.allocate_network(ask)
+        await self._host.records.progress(ask, Event.NETWORK_WANTED)
+        return ()
 
     async def _spawn(self, guest: GuestSpec, slot: Slot) -> None:
         await slot.unless_taken_over(self._spawns.acquire())

@@ -5,6 +5,7 @@ that recovery sent again carries no user's token, and a user's token may have en
 service's own token is used, which is what it is for.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -15,6 +16,7 @@ from novaflow.images.cache import ImageCache
 from novaflow.images.cache import ImageSource as Bytes
 from novaflow.models import ImageFacts, Server, Value
 from novaflow.virt.driver import DiskImage
+from services.compute.image_use import ImageUse
 
 # As nova/virt/libvirt/driver.py sets it for a guest whose kernel is loaded directly.
 COMMAND_LINE: Final = "root=/dev/vda console=tty0 console=ttyS0 no_timer_check"
@@ -37,6 +39,7 @@ class Found(Value, frozen=True, kw_only=True):
 
     disk: ImageFacts
     token: str
+    root_bytes: int = 0  # of the flavor's root disk; 0: as large as the image
     kernel: ImageFacts | None = None
     ramdisk: ImageFacts | None = None
 
@@ -61,6 +64,7 @@ class BootImages:
     ) -> None:
         self._source = source
         self._cache = ImageCache(directory, source, clock)
+        self.use = ImageUse(directory / "users")
         self._clock = clock
         self._service_token = service_token
 
@@ -71,25 +75,40 @@ class BootImages:
         ServiceUnavailable.
         """
         token, disk = await self._show_with_any(server.image_id, token)
-        _check_size(server, disk)
+        root_bytes = server.flavor.disk_gb * GIB
+        _check_size(root_bytes, disk.size_bytes)
         kernel_id, ramdisk_id = server.kernel_id or disk.kernel_id, server.ramdisk_id or disk.ramdisk_id
         kernel = await self._show(kernel_id, token) if kernel_id else None
         ramdisk = await self._show(ramdisk_id, token) if kernel_id and ramdisk_id else None
-        return Found(disk=disk, kernel=kernel, ramdisk=ramdisk, token=token)
+        return Found(disk=disk, kernel=kernel, ramdisk=ramdisk, token=token, root_bytes=root_bytes)
 
     async def fetch(self, found: Found) -> BootFiles:
-        """The files, from the cache or by way of it. Raises like `find`, and ImageRefused for bytes that are not what they should be."""
-        disk = await self._file(found.disk, found.token)
+        """The files, from the cache or by way of it. Raises like `find`, and ImageRefused for bytes that are not what they should be.
+
+        A disk may be larger inside than its file is: that counts, and is known only now.
+        """
+        disk = await self._cache.fetch(found.disk, found.token)
+        _check_size(found.root_bytes, disk.virtual_size)
+        boot_disk = DiskImage(path=str(disk.path), format=disk.format, size_bytes=found.disk.size_bytes)
         if found.kernel is None:
-            return BootFiles(disk=disk)
-        kernel = await self._file(found.kernel, found.token)
-        ramdisk = await self._file(found.ramdisk, found.token) if found.ramdisk else None
+            return BootFiles(disk=boot_disk)
+        kernel = await self._cache.fetch(found.kernel, found.token)
+        ramdisk = await self._cache.fetch(found.ramdisk, found.token) if found.ramdisk else None
         return BootFiles(
-            disk=disk,
-            kernel=kernel.path,
-            ramdisk=ramdisk.path if ramdisk else "",
+            disk=boot_disk,
+            kernel=str(kernel.path),
+            ramdisk=str(ramdisk.path) if ramdisk else "",
             command_line=found.disk.properties.get("os_command_line") or COMMAND_LINE,
         )
+
+    def note_use(self, host: str, server_id: str, files: BootFiles) -> None:
+        """The guest of this server is about to be made of these files, which stay in the cache as long as it is there."""
+        named = (files.disk.path, files.kernel, files.ramdisk)
+        self.use.note(host, server_id, [Path(path) for path in named if path])
+
+    async def evict(self, max_bytes: int) -> int:
+        """Remove what no guest uses, the longest unused first, until the cache fits; answers how many bytes were freed."""
+        return await self._cache.evict(await asyncio.to_thread(self.use.images), max_bytes)
 
     async def _show_with_any(self, image_id: str, token: str) -> tuple[str, ImageFacts]:
         if token:
@@ -115,16 +134,11 @@ class BootImages:
                 await self._clock.sleep(pause)
         return await ask()
 
-    async def _file(self, facts: ImageFacts, token: str) -> DiskImage:
-        cached = await self._cache.fetch(facts, token)
-        return DiskImage(path=str(cached.path), format=cached.format, size_bytes=facts.size_bytes)
 
-
-def _check_size(server: Server, disk: ImageFacts) -> None:
-    """Nova's FlavorDiskTooSmall; a flavor without a disk of its own takes any image."""
-    flavor_bytes = server.flavor.disk_gb * GIB
-    if flavor_bytes and disk.size_bytes > flavor_bytes:
+def _check_size(root_bytes: int, image_bytes: int) -> None:
+    """Nova's FlavorDiskSmallerThanImage; a flavor without a disk of its own takes any image."""
+    if root_bytes and image_bytes > root_bytes:
         raise Invalid(
             reason="Flavor's disk is too small for requested image. "
-            f"Flavor disk is {flavor_bytes} bytes, image is {disk.size_bytes} bytes."
+            f"Flavor disk is {root_bytes} bytes, image is {image_bytes} bytes."
         )

@@ -59,7 +59,7 @@ class Records:
         self._clock = clock
 
     async def start_build(self, order: BuildInstance) -> BuildPlan:
-        """Take the build up; raises TaskSuperseded when it is not this host's."""
+        """Take the build up; raises TaskSuperseded when it is not this host's, BuildGivenUp when it was started too often."""
         return await self._ask(START_BUILD, self._step(order))
 
     async def allocate_network(self, order: BuildInstance) -> tuple[Address, ...]:

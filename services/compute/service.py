@@ -32,6 +32,7 @@ from services.clients import ImageClient
 from services.compute.audit import Auditor
 from services.compute.builder import Builder
 from services.compute.host import ComputeHost
+from services.compute.image_room import ImageRoom
 from services.compute.images import BootImages, ImageSource
 from services.compute.pulse import Pulse
 from services.compute.records import Records
@@ -83,6 +84,8 @@ async def compute_with(
             for name in host_names(runtime.config.compute)
         ]
         await _registered(served)
+        room = ImageRoom(images, [one.host for one in served], runtime.config.compute, runtime.clock)
+        stack.callback(runtime.spawn(room.run(), "image cache").cancel)
         try:
             yield [one.host for one in served]
         finally:

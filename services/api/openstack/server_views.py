@@ -16,6 +16,8 @@ from services.api.openstack.frame import Links
 from services.api.openstack.microversion import Version
 
 Shown = dict[str, Any]
+USER_DATA: Final = "OS-EXT-SRV-ATTR:user_data"
+USER_DATA_SINCE: Final[Version] = (2, 3)
 
 _FAULTY: Final = ("ERROR", "DELETED")
 _IN_PROGRESS: Final = ("ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING")
@@ -154,14 +156,14 @@ def _add_admin_attributes(shown: Shown, server: Server, version: Version) -> Non
     shown["OS-EXT-SRV-ATTR:host"] = server.host
     shown["OS-EXT-SRV-ATTR:instance_name"] = f"instance-{server.id[:8]}"
     shown["OS-EXT-SRV-ATTR:hypervisor_hostname"] = server.host
-    if version >= (2, 3):
+    if version >= USER_DATA_SINCE:
         shown["OS-EXT-SRV-ATTR:hostname"] = server.hostname
         shown["OS-EXT-SRV-ATTR:kernel_id"] = server.kernel_id
         shown["OS-EXT-SRV-ATTR:launch_index"] = server.launch_index
         shown["OS-EXT-SRV-ATTR:ramdisk_id"] = server.ramdisk_id
         shown["OS-EXT-SRV-ATTR:reservation_id"] = server.reservation_id
         shown["OS-EXT-SRV-ATTR:root_device_name"] = _ROOT_DEVICE
-        shown["OS-EXT-SRV-ATTR:user_data"] = None
+        shown[USER_DATA] = None  # large and seldom wanted: whoever shows one server puts it here
 
 
 def _add_by_version(shown: Shown, server: Server, version: Version) -> None:

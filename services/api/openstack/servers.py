@@ -13,7 +13,7 @@ from services.api.openstack.paging import next_link, page
 from services.api.openstack.server_create import create
 from services.api.openstack.server_query import server_query
 from services.api.openstack.server_schemas import update_schema
-from services.api.openstack.server_views import Shown, brief, full, host_statuses, updated
+from services.api.openstack.server_views import USER_DATA, USER_DATA_SINCE, Shown, brief, full, host_statuses, updated
 from services.web import SPAN
 
 _CHANGEABLE: Final = {
@@ -54,8 +54,10 @@ async def _list_in_detail(api: Api, request: web.Request) -> web.Response:
 async def _show(api: Api, request: web.Request) -> web.Response:
     server = await _get(api, request)
     statuses = await _host_statuses(api, request, [server])
-    is_admin = context(request).is_admin
-    shown = full(server, links(request), microversion(request), is_admin=is_admin, host_status=statuses)
+    is_admin, version = context(request).is_admin, microversion(request)
+    shown = full(server, links(request), version, is_admin=is_admin, host_status=statuses)
+    if is_admin and version >= USER_DATA_SINCE:
+        shown[USER_DATA] = await api.servers.user_data(context(request), server.id)
     return reply({"server": shown})
 
 

@@ -6,7 +6,7 @@ import pytest
 from novaflow.config import Scheduler
 from novaflow.errors import Invalid
 from novaflow.models import Flavor, Host, HostResources, RequestSpec
-from novaflow.placement.filters import FILTERS, Ask, disk_gb, named
+from novaflow.placement.filters import FILTERS, Ask, named
 
 SETTINGS = Scheduler(ram_allocation_ratio=1.0, cpu_allocation_ratio=2.0, disk_allocation_ratio=1.0)
 
@@ -62,7 +62,7 @@ def test_what_just_fits_is_let_through(name: str, exact: Host, question: Ask) ->
 
 
 def test_a_server_takes_root_ephemeral_and_swap_of_a_disk() -> None:
-    assert disk_gb(Flavor(id="1", name="f", vcpus=1, ram_mb=1, disk_gb=10, ephemeral_gb=5, swap_mb=1025)) == 17
+    assert Flavor(id="1", name="f", vcpus=1, ram_mb=1, disk_gb=10, ephemeral_gb=5, swap_mb=1025).claimed_disk_gb == 17
 
 
 def test_filters_come_in_the_order_they_are_named() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from novaflow.identity.passwords import Passwords
 from tests.support.identity import ADMIN_PASSWORD, IdentityWorld, login
 
 REFUSAL = "The request you have made requires authentication."
@@ -267,3 +268,21 @@ async def _project_of(world: IdentityWorld, name: str) -> str:
     (found,) = (await world.get(f"/v3/projects?name={name}"))["projects"]
     key: str = found["id"]
     return key
+
+
+async def test_a_hash_of_other_parameters_is_replaced_at_the_next_login_and_ends_nothing(world: IdentityWorld) -> None:
+    user_id, _ = await world.user_in_project()
+    stronger = Passwords(world.clock, memory_kib=128, passes=1)
+    old = await stronger.hash("alice")
+    stronger.close()
+    users = world.service.authority.records.users
+    await users.update(user_id, {"password_hash": old})
+
+    first = await world.token_of("alice", "alice")
+    renewed = (await users.get(user_id)).password_hash
+    second = await world.token_of("alice", "alice")
+
+    assert renewed != old
+    assert (await users.get(user_id)).password_hash == renewed
+    assert await world.is_valid(first)
+    assert await world.is_valid(second)
