@@ -97,6 +97,8 @@ class Auditor:
 
     async def _remove_stray(self, server_id: str) -> None:
         async with self._host.slots.hold(server_id):
+            if server_id not in {guest.server_id for guest in await self._host.driver.guests()}:
+                return  # its delete was carried out since the listing
             if server_id not in {server.id for server in await self._host.records.servers()}:
                 log.warning(
                     "host %s: removing the guest of server %s, which is not placed here", self._host.name, server_id

@@ -3,7 +3,6 @@
 import shlex
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from services.detached import detached
 from tests.support.clients import OpenStackClient, environment
+from tests.support.libvirt import short_directory
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +22,9 @@ def openstack_bin() -> Path:
 
 @pytest.fixture
 def state_dir() -> Iterator[Path]:
-    """A directory whose path is short enough for libvirt's sockets."""
-    with tempfile.TemporaryDirectory(prefix="nf-") as path:
-        yield Path(path)
+    """A directory whose path is short enough for libvirt's sockets; guests that a failed test left end with it."""
+    with short_directory() as path:
+        yield path
 
 
 def printed_environment(state_dir: Path) -> dict[str, str]:

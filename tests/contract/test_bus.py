@@ -338,6 +338,34 @@ async def test_a_cast_that_always_fails_is_dead_after_its_budget(world: World) -
     assert log.numbers == [5, 5, 5]
 
 
+async def test_a_message_that_the_bus_itself_stumbles_over_is_dead_at_once_and_told_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Unspeakable(Exception):
+        def __str__(self) -> str:
+            raise ValueError("even saying what is wrong goes wrong")
+
+    log = Log()
+
+    async def fail_once(ask: Ask) -> None:
+        await log.note(ask.number)
+        if ask.number == 5:
+            raise Unspeakable
+
+    server = await world.serve(do=fail_once, settings=replace(world.settings, retries=0, prefetch=1))
+    client = await world.bus()
+
+    await client.cast(world.do, Ask(number=5))
+    dead = await world.next_dead_letter()
+    await client.cast(world.do, Ask(number=6))
+
+    assert await log.until(lambda numbers: 6 in numbers) == [5, 6]
+    assert dead.headers[REASON] == "the bus could not work on it: ValueError"
+    assert dead.headers[ORIGIN] == world.topic
+    assert (server.counts["dead"], server.counts["redelivered"]) == (1, 0)
+    assert len([record for record in caplog.records if "dead-letter" in record.message]) == 1
+
+
 async def test_a_handler_that_awaits_something_cancelled_has_failed(world: World) -> None:
     async def stumble(ask: Ask) -> None:
         other = asyncio.create_task(asyncio.sleep(3600))

@@ -1,13 +1,18 @@
 """A boot through the whole cloud."""
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from novaflow.config import Compute, Scheduler
-from novaflow.models import Flavor
-from novaflow.states import Vm
+from novaflow.models import NETWORKS_HINT, NO_NETWORK, Flavor
+from novaflow.states import Event, Vm
+from novaflow.virt.driver import GuestSpec
+from tests.support import disks
 from tests.support.cloud import SERVICE_TOKEN, cloud, settings
 
 
@@ -42,6 +47,34 @@ async def test_a_boot_is_these_messages_and_these_moves(tmp_path: Path) -> None:
             "call conductor.report_progress",
             "building/spawning -> active/none",
         ]
+
+
+async def test_a_server_that_wants_no_network_takes_the_same_way_and_gets_no_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cloud(tmp_path) as world:
+        spawned: list[GuestSpec] = []
+        for driver in world.drivers.values():
+            monkeypatch.setattr(driver, "spawn", partial(noted, spawned, driver.spawn))
+
+        (server,) = await world.boot(hints={NETWORKS_HINT: NO_NETWORK})
+
+        assert (server.vm, server.addresses) == (Vm.ACTIVE, ())
+        assert world.hops("db")[1:] == [
+            "building/scheduling -> building/none",
+            "building/none -> building/networking",
+            "building/networking -> building/block_device_mapping",
+            "building/block_device_mapping -> building/spawning",
+            "building/spawning -> active/none",
+        ]
+        (guest,) = spawned
+        assert guest.addresses == ()
+        assert b'{"links":[],"networks":[],"services":[]}' in guest.config_drive
+
+
+async def noted(seen: list[GuestSpec], spawn: Callable[[GuestSpec], Awaitable[None]], guest: GuestSpec) -> None:
+    seen.append(guest)
+    await spawn(guest)
 
 
 async def test_metadata_is_asked_for_at_every_boot_and_the_bytes_once(tmp_path: Path) -> None:
@@ -145,3 +178,23 @@ async def test_an_image_larger_than_the_flavors_disk_is_refused_in_novas_words(t
             "Flavor's disk is too small for requested image. "
             "Flavor disk is 1073741824 bytes, image is 2147483648 bytes."
         )
+
+
+async def test_an_image_that_is_larger_inside_than_the_flavors_disk_is_refused_and_not_tried_elsewhere(
+    tmp_path: Path,
+) -> None:
+    async with cloud(tmp_path) as world:
+        world.images.add("bomb", disks.qcow2(2**60), disk_format="qcow2")
+
+        (server,) = await world.boot(image_id="bomb")
+
+        assert server.vm is Vm.ERROR
+        assert server.fault is not None
+        assert server.fault.code == 400
+        assert server.fault.message == (
+            "Flavor's disk is too small for requested image. "
+            f"Flavor disk is 1073741824 bytes, image is {2**60} bytes."
+        )
+        assert Event.RESCHEDULED not in [hop.event for hop in world.moves]
+        assert world.hops("libvirt") == []
+        assert [host.servers for host in await world.all_hosts()] == [0, 0]

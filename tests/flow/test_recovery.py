@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from novaflow.config import Bus, Conductor
+from novaflow.models import NETWORKS_HINT, NO_NETWORK
 from novaflow.states import SCHEDULING, Event, Power, Vm
 from novaflow.virt.fake import FakeGuest
 from tests.support.cloud import Cloud, cloud, settings
@@ -31,6 +32,36 @@ async def test_a_build_that_nobody_ordered_is_found_and_ordered(tmp_path: Path) 
         await ends_active_once(world, server.id)
         (task,) = await world.servers.actions(server.id)
         assert task.attempts == 2
+
+
+async def test_a_build_that_is_ordered_again_still_wants_no_network(tmp_path: Path) -> None:
+    async with cloud(tmp_path) as world:
+        world.bus_is_cut = True
+        (server,) = await world.boot(settle=False, hints={NETWORKS_HINT: NO_NETWORK})
+
+        await ends_active_once(world, server.id)
+        assert (await world.server(server.id)).addresses == ()
+
+
+async def test_a_build_that_kills_its_worker_every_time_ends_in_error(tmp_path: Path) -> None:
+    poison = Gate("spawn", holds=1000)
+    config = settings(conductor=Conductor(task_lease=60.0, recovery_interval=60.0, task_attempts=3))
+    async with cloud(tmp_path, config, before=poison) as world:
+        (server,) = await world.boot(settle=False)
+        for _ in range(3):
+            await poison.reached.wait()
+            poison.reached.clear()
+            await world.processes["compute"].kill()
+            await world.processes["compute"].start()
+
+        settled = await world.settled(server.id)
+        await world.quiet()
+
+        assert settled.vm is Vm.ERROR
+        assert settled.fault is not None
+        assert "finish" in settled.fault.message
+        assert world.guests() == {}
+        assert sum(host.servers for host in await world.all_hosts()) == 0
 
 
 async def test_a_claim_whose_order_was_lost_is_ordered_of_the_same_host(tmp_path: Path) -> None:

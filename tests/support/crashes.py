@@ -43,6 +43,7 @@ service_down_time = 20.0
 retry_delay = 0.2
 """
 HOSTS: Final = 2
+IMAGE_BYTES: Final = 3 * 2**20
 PATIENCE: Final = 90.0  # seconds a hurt cloud may take to do what it was told
 RETRY: Final = 0.2  # seconds after which a client that was refused asks again
 Row = Sequence[Any]
@@ -112,10 +113,14 @@ class CrashingCloud:
 
     # Using it.
 
-    async def boot(self, names: Iterable[str], orders: Orders) -> None:
+    async def upload(self, name: str) -> str:
+        """A new image, which no host has in its cache."""
+        facts = {"disk_format": "raw", "container_format": "bare", "visibility": "public"}
+        return await self.client.upload_image(name, os.urandom(IMAGE_BYTES), **facts)
+
+    async def boot(self, names: Iterable[str], image: str, orders: Orders) -> None:
         """Order a server of each name, all at once, each again and again until it is accepted."""
-        (image,) = (await self.client.ask("GET", f"{self.client.image}/images?name=any"))["images"]
-        await asyncio.gather(*(self._boot(name, image["id"], orders) for name in names))
+        await asyncio.gather(*(self._boot(name, image, orders) for name in names))
 
     async def _boot(self, name: str, image: str, orders: Orders) -> None:
         async with asyncio.timeout(PATIENCE):
@@ -212,15 +217,16 @@ class CrashingCloud:
         return lines
 
 
-UNFINISHED: Final = (
-    "SELECT t.action, t.attempts, t.state, s.vm, s.task, s.host, s.id FROM servers s LEFT JOIN tasks t ON t.server_id = s.id AND t.state = 'running'"
-    " WHERE t.id IS NOT NULL OR (NOT s.is_deleted AND (s.task_id IS NOT NULL OR s.task <> '' OR s.vm = 'building'))"
-)
+UNFINISHED: Final = """
+    SELECT s.id, s.vm, s.task, s.host, t.action, t.attempts
+    FROM servers s LEFT JOIN tasks t ON t.server_id = s.id AND t.state = 'running'
+    WHERE t.id IS NOT NULL OR (NOT s.is_deleted AND (s.task_id IS NOT NULL OR s.task <> '' OR s.vm = 'building'))
+"""
 
 
 @asynccontextmanager
 async def crashing_cloud(state_dir: Path) -> AsyncIterator[CrashingCloud]:
-    """A fresh one, with one image called `any`."""
+    """A fresh one."""
     state_dir.mkdir(parents=True, exist_ok=True)
     config = state_dir / "crashes.toml"
     config.write_text(SETTINGS)
@@ -231,8 +237,6 @@ async def crashing_cloud(state_dir: Path) -> AsyncIterator[CrashingCloud]:
         detached([*_arguments(config, broker.url, database.url)], state_dir, said.append) as running,
         connect(admin(running)) as client,
     ):
-        facts = {"disk_format": "raw", "container_format": "bare", "visibility": "public"}
-        await client.upload_image("any", os.urandom(65536), **facts)
         records = await Database.open(database.url, DatabaseSettings())
         try:
             yield CrashingCloud(state_dir, client, broker, database, records, said)

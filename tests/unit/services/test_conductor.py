@@ -10,7 +10,7 @@ import pytest
 from novaflow.clock import SystemClock
 from novaflow.config import Conductor as Lease
 from novaflow.db.services import Services
-from novaflow.errors import TaskSuperseded
+from novaflow.errors import BuildGivenUp, TaskSuperseded
 from novaflow.messages import (
     ALLOCATE_NETWORK,
     BUILD_INSTANCES,
@@ -114,6 +114,26 @@ async def test_the_plan_of_a_build_has_what_the_host_needs_and_the_addresses_sta
         assert (plan.server.id, plan.server.host, plan.server.task) == (server.id, "c1", Task.IDLE)
         assert first == again
         assert (await world.cloud.server(server.id)).addresses == first.addresses
+
+
+async def test_a_build_that_is_taken_up_again_and_again_without_an_end_is_given_up(tmp_path: Path) -> None:
+    async with conducted(tmp_path) as world:
+        server, fence = await world.placed()
+        for _ in range(world.cloud.config.conductor.task_attempts):
+            await world.cloud.bus.call(START_BUILD, TaskStep(**fence))
+
+        with pytest.raises(BuildGivenUp, match="was started 5 times on host c1 and never finished"):
+            await world.cloud.bus.call(START_BUILD, TaskStep(**fence))
+        with pytest.raises(TaskSuperseded):
+            await world.cloud.bus.call(START_BUILD, TaskStep(**fence))
+
+        failed = await world.cloud.server(server.id)
+        assert (failed.vm, failed.host, failed.task_id) == (Vm.ERROR, None, None)
+        assert failed.fault is not None
+        assert failed.fault.message == (
+            f"The build of server {server.id} was started 5 times on host c1 and never finished."
+        )
+        assert sum(host.servers for host in await world.cloud.all_hosts()) == 0
 
 
 @pytest.mark.parametrize("procedure", [START_BUILD, ALLOCATE_NETWORK, GET_SERVER], ids=lambda asked: asked.method)

@@ -9,6 +9,7 @@ from novaflow.errors import ImageRefused, Invalid, NotFound, ServiceUnavailable,
 from novaflow.models import ImageFacts, Server
 from novaflow.states import Power, Task, Vm
 from services.compute.images import COMMAND_LINE, PAUSES, BootImages
+from tests.support import disks
 from tests.support.cloud import SERVICE_TOKEN, TINY, Images
 from tests.support.quick_clock import EPOCH, QuickClock
 
@@ -126,6 +127,21 @@ async def test_a_flavor_without_a_disk_takes_any_image(tmp_path: Path) -> None:
     world.change("cirros", size_bytes=2**40)
 
     await world.images.find(server(flavor=msgspec.structs.replace(TINY, disk_gb=0)), "user")
+
+
+async def test_what_counts_is_how_large_the_disk_is_inside(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.service.add("fits", disks.qcow2(2**30), disk_format="qcow2")
+    world.service.add("large", disks.qcow2(2**30 + 512), disk_format="qcow2")
+
+    await world.images.fetch(await world.images.find(server(image_id="fits"), "user"))
+    found = await world.images.find(server(image_id="large"), "user")
+    with pytest.raises(Invalid, match="Flavor disk is 1073741824 bytes, image is 1073742336 bytes"):
+        await world.images.fetch(found)
+    own_size = await world.images.find(
+        server(image_id="large", flavor=msgspec.structs.replace(TINY, disk_gb=0)), "user"
+    )
+    assert (await world.images.fetch(own_size)).disk.format == "qcow2"
 
 
 async def test_an_image_service_that_restarts_is_waited_for(tmp_path: Path) -> None:
