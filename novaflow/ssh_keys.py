@@ -18,9 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from novaflow.errors import Invalid
+from novaflow.key_kinds import X509
 
-SSH: Final = "ssh"
-X509: Final = "x509"
 BITS: Final = 2048
 
 _CERTIFICATE_LIFE: Final = timedelta(days=3650)

@@ -7,11 +7,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from novaflow import ssh_keys
 from novaflow.clock import Clock
 from novaflow.db.keypairs import KeyPairs
 from novaflow.db.quotas import Quotas
 from novaflow.errors import Conflict, Forbidden, Missing, NotFound
+from novaflow.key_kinds import SSH, X509
 from novaflow.models import Context, KeyPair, QuotaLimits, Usage
 from novaflow.quotas import refusal
 
@@ -28,21 +28,17 @@ class KeyPairOperations:
         self._clock = clock
 
     async def create(
-        self, context: Context, name: str, *, kind: str = ssh_keys.SSH, user_id: str | None = None
+        self, context: Context, name: str, *, kind: str = SSH, user_id: str | None = None
     ) -> tuple[KeyPair, str]:
         """Make a key for the user; the second of the two is its private half, which is kept nowhere."""
         owner = _owner(context, user_id, "create")
         await self._refuse_early(context, owner, name)
         # RSA keys take a while to find: off the loop, and not for nothing.
-        made = (
-            await asyncio.to_thread(ssh_keys.generate_x509, owner, self._clock.now())
-            if kind == ssh_keys.X509
-            else await asyncio.to_thread(ssh_keys.generate_ssh)
-        )
+        made = await asyncio.to_thread(_generate, kind, owner, self._clock.now())
         return await self._record(context, owner, name, made.public, kind), made.private
 
     async def bring(
-        self, context: Context, name: str, public_key: str, *, kind: str = ssh_keys.SSH, user_id: str | None = None
+        self, context: Context, name: str, public_key: str, *, kind: str = SSH, user_id: str | None = None
     ) -> KeyPair:
         """Record a key that the user made; raises Invalid when it is none."""
         owner = _owner(context, user_id, "create")
@@ -87,7 +83,7 @@ class KeyPairOperations:
             name=name,
             user_id=owner,
             public_key=public_key,
-            fingerprint=ssh_keys.fingerprint(public_key, kind),
+            fingerprint=await asyncio.to_thread(_fingerprint, public_key, kind),
             type=kind,
             created_at=self._clock.now(),
         )

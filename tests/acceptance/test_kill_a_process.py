@@ -50,7 +50,7 @@ class Case:
     def __post_init__(self) -> None:
         said = f"NOVAFLOW_KILL_SEED={SEED} {self.name}"
         print(said)  # noqa: T201 - pytest shows it when the test fails
-        self.dice = random.Random(said)  # noqa: S311 - nothing is guarded by it
+        self.dice = random.Random(said)
 
     async def boot(self, batch: str = "") -> None:
         """Order a batch of servers, until all are accepted."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from novaflow import ssh_keys
+from novaflow import key_kinds
 from novaflow.errors import QuotaExceeded
 from novaflow.models import KeyPair
 from services.api.openstack.bounds import LONGEST_ID
@@ -69,7 +69,7 @@ def routes(api: Api) -> list[web.RouteDef]:
 
 async def _make(api: Api, request: web.Request, given: Mapping[str, Any]) -> tuple[KeyPair, str]:
     """The key, and its private half if it was made here."""
-    kind, user_id = given.get("type", ssh_keys.SSH), given.get("user_id")
+    kind, user_id = given.get("type", key_kinds.SSH), given.get("user_id")
     if "public_key" not in given:
         return await api.keypairs.create(context(request), given["name"], kind=kind, user_id=user_id)
     brought = await api.keypairs.bring(context(request), given["name"], given["public_key"], kind=kind, user_id=user_id)
@@ -106,7 +106,7 @@ def _shown(keypair: KeyPair, version: Version) -> dict[str, Any]:
 def _create(version: Version) -> Check:
     fields: dict[str, Check] = {"name": _name, "public_key": text()}
     if version >= TYPES:
-        fields["type"] = choice(ssh_keys.SSH, ssh_keys.X509)
+        fields["type"] = choice(key_kinds.SSH, key_kinds.X509)
     if version >= OTHER_USERS:
         fields["user_id"] = text(min_length=1, max_length=LONGEST_ID)
     return record({"keypair": record(fields, required=("name",))}, required=("keypair",))
