@@ -86,7 +86,7 @@ class Scheduler(Section, frozen=True, kw_only=True):
 class Conductor(Section, frozen=True, kw_only=True):
     """The recovery of tasks that stopped moving."""
 
-    task_lease: float = 60.0  # seconds without a sign of life before a task is ordered again
+    task_lease: float = 60.0  # seconds without a sign of life before a task is ordered again; doubles
     task_attempts: int = 5  # orders of one task before it ends with a fault
     recovery_interval: float = 10.0  # seconds between two looks
 

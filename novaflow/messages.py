@@ -55,10 +55,14 @@ class TaskStep(Value, frozen=True, kw_only=True):
 
 
 class Progress(TaskStep, frozen=True, kw_only=True):
-    """compute -> conductor: `event` happened to the server; `power` is what the hypervisor says now."""
+    """compute -> conductor: `event` happened to the server; `power` is what the hypervisor says now.
+
+    `then` is what happened right after it, in this order.
+    """
 
     event: Event
     power: Power | None = None
+    then: tuple[Event, ...] = ()
 
 
 class NewState(Value, frozen=True, kw_only=True):

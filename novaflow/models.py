@@ -125,6 +125,13 @@ class Fault(Value, frozen=True, kw_only=True):
     created_at: datetime | None = None
 
 
+class ServerName(Value, frozen=True, kw_only=True):
+    """What a plain list tells of a server."""
+
+    id: str
+    name: str
+
+
 class Server(Value, frozen=True, kw_only=True):
     """One server as the database has it. `task_id` names the task that owns it now, if any."""
 
@@ -181,6 +188,9 @@ class BuildPlan(Value, frozen=True, kw_only=True):
     user_data: str = ""  # base64
     files: tuple[InjectedFile, ...] = ()
     public_key: str = ""
+
+    def __repr__(self) -> str:
+        return f"BuildPlan(server_id={self.server.id!r})"
 
 
 class RequestSpec(Value, frozen=True, kw_only=True):

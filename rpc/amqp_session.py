@@ -24,6 +24,7 @@ from aiormq.channel import Channel
 from aiormq.exceptions import (
     AuthenticationError,
     ChannelAccessRefused,
+    ChannelInvalidStateError,
     ChannelPreconditionFailed,
     ConnectionNotAllowed,
     DeliveryError,
@@ -241,7 +242,8 @@ class Session:
         """End the session: everything that waits on it raises SessionLost now."""
         if self.lost.is_set():
             return
-        self.reason = reason
+        # A channel that is found closed says nothing of why.
+        self.reason = None if isinstance(reason, ChannelInvalidStateError) else reason
         self.lost.set()
         self._on_lost(self)
         now = asyncio.get_running_loop().time()

@@ -35,6 +35,10 @@ class RemoteFailure(BusError):
     """The handler failed unexpectedly; its error has no counterpart here. Carries its type and text."""
 
 
+class Away(BusError):
+    """Something that a handler needs does not answer. Raised by the handler of a cast, whose message then comes again until it does."""
+
+
 class ErrorCodec(Protocol):
     """How the application's expected errors travel."""
 

@@ -17,7 +17,7 @@ import msgspec
 
 from rpc.endpoint import Endpoint, Handler
 from rpc.envelope import ORIGIN, REASON, RETRIES, Envelope, Failure, Headers, Kind, pack_reply, unpack
-from rpc.errors import BadMessage, BusError, ErrorCodec
+from rpc.errors import Away, BadMessage, BusError, ErrorCodec
 from rpc.hooks import Hook, chain, spanning
 from rpc.procedure import Target
 from rpc.settings import BusSettings
@@ -213,17 +213,21 @@ class Server:
                 _log.warning("%s was refused: %s", envelope.name, error)
                 return True
             self._counts["failed"] += 1
-            _log.exception("%s failed (attempt %d)", envelope.name, envelope.retries + 1)
+            if isinstance(error, BusError):
+                _log.warning("%s failed (attempt %d): %s", envelope.name, envelope.retries + 1, error)
+            else:
+                _log.exception("%s failed (attempt %d)", envelope.name, envelope.retries + 1)
             if envelope.kind is Kind.CAST and self._settings.is_durable:
                 return await self._again(envelope, source, delivery, error)
         return True
 
     async def _again(self, envelope: Envelope, source: Destination, delivery: Delivery, error: Exception) -> bool:
-        """Order a failed cast once more, later; bury it when its budget is used up.
+        """Order a failed cast once more, later; bury it when its budget is used up, which an outage does not touch.
 
         The delivery stays unacknowledged meanwhile, so a worker that dies here loses nothing.
         """
-        if envelope.retries >= self._settings.retries:
+        spent = envelope.retries + (not isinstance(error, Away))
+        if spent > self._settings.retries:
             reason = f"failed {envelope.retries + 1} times, last by {type(error).__name__}: {error}"
             await self._bury(source, delivery.body, envelope.headers, reason)
             return True
@@ -232,7 +236,7 @@ class Server:
                 await self._closing.wait()
         except TimeoutError:
             self._counts["retried"] += 1
-            headers = {**envelope.headers, RETRIES: envelope.retries + 1}
+            headers = {**envelope.headers, RETRIES: spent}
             await self._transport.publish(
                 source, Message(body=delivery.body, headers=headers, persistent=True, assured=True)
             )

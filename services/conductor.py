@@ -81,8 +81,11 @@ class Conductor:
         return await self._servers.owned(ask.server_id, ask.task_id, ask.host)
 
     async def report_progress(self, ask: Progress) -> NewState:
-        """One step along the state table."""
-        return _told(await self._servers.advance(ask.server_id, ask.task_id, ask.event, host=ask.host, power=ask.power))
+        """A step along the state table, or a few at once."""
+        state = await self._servers.advance(
+            ask.server_id, ask.task_id, ask.event, host=ask.host, power=ask.power, then=ask.then
+        )
+        return _told(state)
 
     async def report_failure(self, ask: Failure) -> NewState:
         """A build that may be retried goes back to the scheduler; anything else ends with its fault."""

@@ -11,12 +11,12 @@ import uuid
 from typing import Final
 
 from novaflow.db.servers import Servers
-from novaflow.errors import IllegalTransition, NotFound, TaskSuperseded, WrongState
+from novaflow.errors import IllegalTransition, NotFound, ServiceUnavailable, TaskSuperseded, WrongState
 from novaflow.messages import STOP_INSTANCE, PowerReport, ServerOrder
 from novaflow.models import ADMIN_ROLE, Context, Server
 from novaflow.states import Event, Power, Vm
 from rpc.bus import Bus
-from rpc.errors import Unroutable
+from rpc.errors import Away, Unroutable
 
 DOWN: Final = frozenset({Power.SHUTDOWN, Power.CRASHED, Power.SUSPENDED})
 log = logging.getLogger(__name__)
@@ -30,7 +30,16 @@ class PowerSync:
         self._servers = servers
 
     async def report_power(self, ask: PowerReport) -> None:
-        """Record the power state of an idle server; order the stop it asks for, as an administrator would."""
+        """Record the power state of an idle server; order the stop it asks for, as an administrator would.
+
+        A report comes once: while the database is away it must come again (raises Away).
+        """
+        try:
+            await self._record(ask)
+        except ServiceUnavailable as error:
+            raise Away(str(error)) from error
+
+    async def _record(self, ask: PowerReport) -> None:
         try:
             known = await self._servers.get(ask.server_id)
         except NotFound:
@@ -38,6 +47,8 @@ class PowerSync:
         if known.updated_at > ask.seen_at:
             return
         server = await self._servers.record_power(ask.host, ask.server_id, ask.power)
+        if server is None and known.task_id is None and (known.host, known.power) == (ask.host, ask.power):
+            server = known  # recorded before, by a conductor that may have ended before it ordered the stop
         if server and server.vm is Vm.ACTIVE and ask.power in DOWN:
             log.info("server %s is active and its guest is %s: stopping it", server.id, ask.power.name)
             await self._stop(ask.host, server)

@@ -2,7 +2,7 @@
 
 A task is recorded before anything is ordered, so whatever was lost (a message, a process, a whole broker) leaves a running
 task without a sign of life. Signs of life are its transitions and the heartbeats of the host that works on it. After
-`conductor.task_lease` seconds without one the task is taken up here: `retake` is conditional, so of several
+`conductor.task_lease` seconds without one (twice as long after each order) the task is taken up here: `retake` is conditional, so of several
 conductors one wins, and it counts the orders, so a task that can never end is ended with a fault after
 `conductor.task_attempts`. An order too many is harmless: every worker is fenced by the task and its host.
 
@@ -78,9 +78,16 @@ class Recovery:
             log.exception("interrupted tasks could not be looked for")
 
     async def look(self) -> int:
-        """Take up every task whose lease ran out; answers how many were taken up here."""
-        before = self._clock.now() - timedelta(seconds=self._config.conductor.task_lease)
-        return await self._take_up(await self._servers.stale_tasks(before, BATCH))
+        """Take up every task whose lease ran out; answers how many were taken up here.
+
+        Each order doubles the lease: a task that only waits its turn behind a busy host, or for a broker that is away, is
+        not ordered to death.
+        """
+        now, lease = self._clock.now(), timedelta(seconds=self._config.conductor.task_lease)
+        found = await self._servers.stale_tasks(now - lease, BATCH)
+        return await self._take_up(
+            [stale for stale in found if stale.task.updated_at + lease * _patience(stale.task) <= now]
+        )
 
     async def at_start(self) -> None:
         """With a bus in memory nothing that was queued survived: order every build that has no host yet.
@@ -176,6 +183,11 @@ class Recovery:
         else:
             order = ServerOrder(context=context, server_id=server_id, task_id=task_id)
             await self._bus.cast(ORDERS[stale.task.action].at(host), order)
+
+
+def _patience(task: TaskRecord) -> int:
+    """How many leases this task may stay without a sign of life."""
+    return int(2 ** (task.attempts - 1))
 
 
 def _is_up(host: str, hosts: Mapping[str, Host]) -> bool:

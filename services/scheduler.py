@@ -24,7 +24,7 @@ from novaflow.placement.choose import choose, fault_of
 from novaflow.placement.filters import named
 from novaflow.states import Event
 from rpc.bus import Bus
-from rpc.errors import Unroutable
+from rpc.errors import Away, Unroutable
 from rpc.tracing import Span, Tracer
 from services.beats import beat
 from services.host_states import HostStates
@@ -36,7 +36,7 @@ CLAIMS: Final = 20  # hosts that may refuse one build's claim before it gives up
 log = logging.getLogger(__name__)
 
 
-class DatabaseAway(Exception):
+class DatabaseAway(Away):
     """Nothing can be decided or recorded now: the message must come again, which an expected error would not make it."""
 
 
@@ -56,9 +56,10 @@ class Scheduler:
     async def build_instances(self, ask: BuildInstance) -> None:
         """Choose a host, record it, order the build there. A build that is no longer wanted is dropped."""
         try:
-            await self._place(ask)
-        except NoValidHost as error:
-            await self._give_up(ask, error)
+            try:
+                await self._place(ask)
+            except NoValidHost as error:
+                await self._give_up(ask, error)
         except (TaskSuperseded, NotFound):
             log.info("server %s is no longer built by task %s", ask.server_id, ask.task_id)
         except ServiceUnavailable as error:
@@ -108,10 +109,14 @@ class Scheduler:
         return server.host
 
     async def _give_up(self, ask: BuildInstance, error: NoValidHost) -> None:
+        """Record that no host was found, unless an earlier run of the same order took the last room: then go on with that."""
         try:
-            await self._servers.advance(ask.server_id, ask.task_id, Event.BUILD_FAILED, fault=fault_of(error))
+            await self._servers.advance(
+                ask.server_id, ask.task_id, Event.BUILD_FAILED, fault=fault_of(error), is_unplaced=True
+            )
         except TaskSuperseded:
-            log.info("server %s was taken over while no host was found for it", ask.server_id)
+            host = await self._earlier_host(ask)
+            await self._bus.cast(BUILD_AND_RUN_INSTANCE.at(host), ask)
 
 
 @asynccontextmanager

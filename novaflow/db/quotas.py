@@ -1,10 +1,10 @@
-"""The limits that projects have of their own, and what they use."""
+"""The limits that projects have of their own, the default class's for all others, and what projects use."""
 
 from collections.abc import Mapping
 from typing import Final
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import bindparam, delete, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.db import usages
@@ -14,8 +14,11 @@ from novaflow.errors import Invalid
 from novaflow.models import QuotaLimits, Usage
 from novaflow.quotas import with_overrides
 
-_OVERRIDES: Final = select(quota_limits.c.resource, quota_limits.c.value).where(
-    quota_limits.c.project_id == bindparam("b_project_id")
+DEFAULT_CLASS: Final = ""  # in the place of a project: what counts for every project without a limit of its own
+_OVERRIDES: Final = (
+    select(quota_limits.c.resource, quota_limits.c.value)
+    .where(or_(quota_limits.c.project_id == DEFAULT_CLASS, quota_limits.c.project_id == bindparam("b_project_id")))
+    .order_by(quota_limits.c.project_id)  # the class comes first, the project's own go over it
 )
 _RESET: Final = delete(quota_limits).where(quota_limits.c.project_id == bindparam("b_project_id"))
 
@@ -27,7 +30,7 @@ class Quotas:
         self._db = db
 
     async def limits(self, project_id: str, defaults: QuotaLimits) -> QuotaLimits:
-        """A project's limits: its own where it has some, else the defaults."""
+        """A project's limits: its own where it has some, else the default class's, else `defaults`."""
 
         async def work(connection: AsyncConnection) -> dict[str, int]:
             rows = await connection.execute(_OVERRIDES, {"b_project_id": project_id})
@@ -36,7 +39,7 @@ class Quotas:
         return with_overrides(defaults, await self._db.read(work))
 
     async def set(self, project_id: str, changes: Mapping[str, int]) -> None:
-        """Give a project limits of its own for some resources. Raises Invalid for an unknown one."""
+        """Give a project (or DEFAULT_CLASS) limits of its own for some resources. Raises Invalid for an unknown one."""
         unknown = [resource for resource in changes if resource not in QuotaLimits.__struct_fields__]
         if unknown:
             raise Invalid(reason=f"quota_set: there is no quota for '{unknown[0]}'")

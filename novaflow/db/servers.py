@@ -38,6 +38,7 @@ from novaflow.models import (
     QuotaLimits,
     RequestSpec,
     Server,
+    ServerName,
     TaskEvent,
     TaskRecord,
 )
@@ -62,7 +63,11 @@ _RECORD_POWER: Final = (
     )
     .values(power=bindparam("b_power"), updated_at=bindparam("b_now"))
 )
-_USER_DATA: Final = select(server_builds.c.user_data).where(server_builds.c.server_id == bindparam("b_id"))
+_GET_IN_FULL: Final = (
+    select(*SERVER_COLUMNS, server_builds.c.user_data)
+    .join_from(servers, server_builds, server_builds.c.server_id == servers.c.id, isouter=True)
+    .where(servers.c.id == bindparam("b_id"))
+)
 _UNCHANGED: Final = msgspec.UNSET
 _STARTS: Final = config.Conductor().task_attempts
 
@@ -102,10 +107,17 @@ class Servers:
     async def get(self, server_id: str, *, project_id: str | None = None, deleted: bool = False) -> Server:
         """One server, of one project or of any; deleted ones only when asked for. Raises NotFound."""
         server = await self._db.read(partial(_find, server_id=server_id))
-        hidden = server is None or (project_id is not None and server.project_id != project_id)
-        if server is None or hidden or (server.deleted_at is not None and not deleted):
-            raise NotFound(kind="Instance", key=server_id)
-        return server
+        return _visible(server, server_id, project_id, deleted=deleted)
+
+    async def get_in_full(self, server_id: str, *, project_id: str | None = None) -> tuple[Server, str]:
+        """The same, and the user data (base64) that it was made with; empty when there was none. It may hold secrets."""
+
+        async def work(connection: AsyncConnection) -> Sequence[Any] | None:
+            return (await connection.execute(_GET_IN_FULL, {"b_id": server_id})).one_or_none()
+
+        row = await self._db.read(work)
+        server = None if row is None else server_of(row[:-1])
+        return _visible(server, server_id, project_id), (row[-1] or "" if row is not None else "")
 
     async def update(
         self,
@@ -156,14 +168,6 @@ class Servers:
         return await self._db.write(
             partial(annotations.change, server_id=server_id, project_id=project_id, decide=decide, now=now)
         )
-
-    async def user_data(self, server_id: str) -> str:
-        """The user data (base64) that the server was made with; empty when there was none. It may hold secrets."""
-
-        async def work(connection: AsyncConnection) -> str | None:
-            return (await connection.execute(_USER_DATA, {"b_id": server_id})).scalar_one_or_none()
-
-        return await self._db.read(work) or ""
 
     async def order(self, context: Context, server: Server, action: str, event: Event) -> Server:
         """Accept an action on a server: it has a task for it now. `server` is as the caller read it.
@@ -221,15 +225,22 @@ class Servers:
         power: Power | None = None,
         fault: Fault | None = None,
         addresses: tuple[Address, ...] | None = None,
+        is_unplaced: bool = False,
+        then: Sequence[Event] = (),
     ) -> State:
         """Move a server along one row of the state table; answers the state it is in then.
 
+        Events that followed at once (`then`) are recorded in the same transaction: all of them or none.
         An event that settles the server ends the task. DELETED gives back all the server had; RESCHEDULED and
         BUILD_FAILED take it off its host. A repeat answers the state. Raises TaskSuperseded when the server is
-        another task's or on another host, IllegalTransition.
+        another task's or on another host (with `is_unplaced`: on any), IllegalTransition.
         """
-        step = self._step(server_id, task_id, event, host=host, power=power, fault=fault, addresses=addresses)
-        return (await self._moved(partial(transitions.move, step=step))).state
+        more = {"host": host, "power": power, "fault": fault, "addresses": addresses, "is_unplaced": is_unplaced}
+        steps = [self._step(server_id, task_id, event, **more)]
+        steps += [self._step(server_id, task_id, later, host=host) for later in then]
+        moves = await self._db.write(partial(transitions.move_along, steps=steps))
+        self._told(moved.transition for moved in moves if moved.transition)
+        return moves[-1].state
 
     async def claim(
         self,
@@ -340,17 +351,16 @@ class Servers:
         """The servers that answer to `query`, in its order. Raises Invalid."""
         return await self._db.read(partial(listing.listed, query=query))
 
+    async def names(self, query: ServerQuery) -> Sequence[ServerName]:
+        """The same by id and name alone. Raises Invalid."""
+        return await self._db.read(partial(listing.named, query=query))
+
     def _step(self, server_id: str, task_id: str, event: Event, **more: Any) -> Step:
         now = self._clock.now()
         fault: Fault | None = more.get("fault")
         if fault is not None and fault.created_at is None:
             more["fault"] = msgspec.structs.replace(fault, created_at=now)
         return Step(server_id=server_id, task_id=task_id, event=event, now=now, row_id=row_id(now), **more)
-
-    async def _moved(self, work: Any) -> Moved:
-        moved: Moved = await self._db.write(work)
-        self._told([moved.transition] if moved.transition else [])
-        return moved
 
     def _told(self, happened: Iterable[Transition]) -> None:
         for transition in happened:
@@ -360,3 +370,10 @@ class Servers:
 async def _find(connection: AsyncConnection, server_id: str) -> Server | None:
     row = (await connection.execute(_GET, {"b_id": server_id})).one_or_none()
     return None if row is None else server_of(row)
+
+
+def _visible(server: Server | None, server_id: str, project_id: str | None, *, deleted: bool = False) -> Server:
+    hidden = server is None or (project_id is not None and server.project_id != project_id)
+    if server is None or hidden or (server.deleted_at is not None and not deleted):
+        raise NotFound(kind="Instance", key=server_id)
+    return server

@@ -62,6 +62,7 @@ class Step:
     power: Power | None = None
     fault: Fault | None = None
     addresses: tuple[Address, ...] | None = None
+    is_unplaced: bool = False  # only if the server has no host
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +119,7 @@ async def move(connection: AsyncConnection, step: Step) -> Moved:
     has no row for the step.
     """
     befores = _BEFORES[step.event]
-    if len(befores) == 1:
+    if len(befores) == 1 and not step.is_unplaced:
         # Nothing need be read: the server can only come from one state, and the UPDATE sees whether it does.
         moved = await _try(connection, step, befores[0])
         if moved is not None:
@@ -126,9 +127,14 @@ async def move(connection: AsyncConnection, step: Step) -> Moved:
     return await move_locked(connection, step, await lock(connection, step.server_id))
 
 
+async def move_along(connection: AsyncConnection, steps: Iterable[Step]) -> list[Moved]:
+    """Make steps of one server, in this order. Raises as `move`."""
+    return [await move(connection, step) for step in steps]
+
+
 async def move_locked(connection: AsyncConnection, step: Step, server: Standing | None) -> Moved:
     """Make a step of a server whose row is locked."""
-    if server is None:
+    if server is None or (step.is_unplaced and server.host is not None):
         raise TaskSuperseded(server_id=step.server_id, task_id=step.task_id)
     moved = await _try(connection, step, server.state) if (server.state, step.event) in MOVES else None
     if moved is None:

@@ -5,7 +5,8 @@ Keys belong to users, not to projects. An administrator may work on another user
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
 
 from novaflow.clock import Clock
 from novaflow.db.keypairs import KeyPairs
@@ -14,6 +15,9 @@ from novaflow.errors import Conflict, Forbidden, Missing, NotFound
 from novaflow.key_kinds import SSH, X509
 from novaflow.models import Context, KeyPair, QuotaLimits, Usage
 from novaflow.quotas import refusal
+
+if TYPE_CHECKING:
+    from novaflow.ssh_keys import NewKey
 
 _RULE: Final = "os_compute_api:os-keypairs:{}"
 
@@ -99,3 +103,15 @@ def _owner(context: Context, user_id: str | None, action: str) -> str:
 
 def _missing(owner: str, name: str) -> Missing:
     return Missing(reason=f"Keypair {name} not found for user {owner}")
+
+
+def _generate(kind: str, user_id: str, now: datetime) -> "NewKey":
+    from novaflow.ssh_keys import generate_ssh, generate_x509  # cryptography is slow to import, and seldom needed
+
+    return generate_x509(user_id, now) if kind == X509 else generate_ssh()
+
+
+def _fingerprint(public_key: str, kind: str) -> str:
+    from novaflow.ssh_keys import fingerprint
+
+    return fingerprint(public_key, kind)

@@ -3,18 +3,19 @@
 from collections.abc import Mapping
 from typing import Final
 
-from novaflow.db.quotas import Quotas
+from novaflow.db.quotas import DEFAULT_CLASS, Quotas
 from novaflow.errors import Invalid
 from novaflow.models import Context, QuotaLimits, Usage
 from novaflow.operations.rights import admin_only, admin_or_owner
 
 UNLIMITED: Final = -1
 _RULE: Final = "os_compute_api:os-quota-sets:{}"
+_CLASS_RULE: Final = "os_compute_api:os-quota-class-sets:{}"
 _COUNTED: Final = ("instances", "cores", "ram")
 
 
 class QuotaOperations:
-    """What can be done with quotas. `defaults` are the limits of a project that has none of its own."""
+    """What can be done with quotas. `defaults` count where neither a project nor the default class says anything else."""
 
     def __init__(self, quotas: Quotas, defaults: QuotaLimits) -> None:
         self._quotas = quotas
@@ -36,14 +37,20 @@ class QuotaOperations:
             admin_only(context, "os_compute_api:limits:other_project")
         return await self._limits_and_usage(context, project_id or context.project_id)
 
-    def defaults(self) -> QuotaLimits:
+    async def defaults(self) -> QuotaLimits:
         """What a project may have unless somebody said otherwise; anyone may know."""
-        return self._defaults
+        return await self._quotas.limits(DEFAULT_CLASS, self._defaults)
 
-    def class_limits(self, context: Context) -> QuotaLimits:
+    async def class_limits(self, context: Context) -> QuotaLimits:
         """The defaults under the name of a quota class, which only administrators may see."""
-        admin_only(context, "os_compute_api:os-quota-class-sets:show")
-        return self._defaults
+        admin_only(context, _CLASS_RULE.format("show"))
+        return await self.defaults()
+
+    async def update_class(self, context: Context, changes: Mapping[str, int]) -> QuotaLimits:
+        """Change what every project may have that has no limit of its own; nobody loses what he has."""
+        admin_only(context, _CLASS_RULE.format("update"))
+        await self._quotas.set(DEFAULT_CLASS, changes)
+        return await self.defaults()
 
     async def update(
         self, context: Context, project_id: str, changes: Mapping[str, int], *, is_forced: bool = False

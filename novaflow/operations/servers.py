@@ -11,7 +11,7 @@ from novaflow.config import Config
 from novaflow.db.quotas import Quotas
 from novaflow.db.servers import ServerQuery, Servers
 from novaflow.errors import Invalid, Missing, WrongState
-from novaflow.models import Context, Server
+from novaflow.models import Context, Server, ServerName
 from novaflow.operations.boot_rules import check_metadata
 from novaflow.operations.rights import admin_only
 from novaflow.states import Vm
@@ -40,9 +40,19 @@ class ServerOperations:
         """One server."""
         return await self._servers.get(server_id, project_id=visible_project(context))
 
+    async def get_in_full(self, context: Context, server_id: str) -> tuple[Server, str | None]:
+        """One server, and what it was given as user data, in base64; None without any. Only administrators may see it."""
+        admin_only(context, _USER_DATA_RULE)
+        server, user_data = await self._servers.get_in_full(server_id, project_id=visible_project(context))
+        return server, user_data or None
+
     async def list(self, query: ServerQuery) -> Sequence[Server]:
         """The servers the query selects; whose they may be is settled in the query. Raises Invalid for an unknown marker."""
         return await self._servers.list(query) if query.limit != 0 else []
+
+    async def names(self, query: ServerQuery) -> Sequence[ServerName]:
+        """The same by id and name alone. Raises Invalid for an unknown marker."""
+        return await self._servers.names(query) if query.limit != 0 else []
 
     async def update(self, context: Context, server_id: str, changes: dict[str, Any]) -> Server:
         """Change what `changes` names: name, description, access_ipv4, access_ipv6, disk_config."""
@@ -103,11 +113,6 @@ class ServerOperations:
             return {"tags": tuple(one for one in server.tags if one != tag)}
 
         await self._servers.annotate(server_id, visible_project(context), without_it)
-
-    async def user_data(self, context: Context, server_id: str) -> str | None:
-        """What the server was given as user data, in base64; None without any. Only administrators may see it."""
-        admin_only(context, _USER_DATA_RULE)
-        return await self._servers.user_data(server_id) or None
 
     async def _set_metadata(
         self, context: Context, server_id: str, items: Callable[[Server], dict[str, str]]

@@ -9,10 +9,12 @@ from novaflow.db.services import Services
 from novaflow.errors import Conflict, Invalid, Missing, NotFound
 from novaflow.models import Context, ServiceRecord, Value
 from novaflow.operations.rights import admin_only
+from novaflow.recent import Recent
 
 INTERNAL_ZONE: Final = "internal"
 _RULE: Final = "os_compute_api:os-services:{}"
 _ZONES: Final = "os_compute_api:os-availability-zone:{}"
+_RECENT: Final = 1.0  # seconds; servers are shown far more often than hosts change
 
 
 class Zone(Value, frozen=True, kw_only=True):
@@ -30,6 +32,12 @@ class ServiceOperations:
         self._services = services
         self._clock = clock
         self._down_time = down_time
+        self._recent = Recent(self._all, clock, _RECENT)
+
+    async def recent(self, context: Context, *, binary: str) -> Sequence[ServiceRecord]:
+        """The services of a binary as they were a second ago, or later; changes made here show at once."""
+        admin_only(context, _RULE.format("list"))
+        return [service for service in await self._recent.get() if service.binary == binary]
 
     async def list(self, context: Context, *, host: str = "", binary: str = "") -> Sequence[ServiceRecord]:
         """All services, or those of one host or binary."""
@@ -49,16 +57,19 @@ class ServiceOperations:
         """Let the scheduler choose this host again; raises Invalid, Missing."""
         service = await self._compute(context, host, binary)
         await self._services.set_enabled(service.id, is_enabled=True, reason=None)
+        self._recent.forget()
 
     async def disable(self, context: Context, *, host: str, binary: str, reason: str | None = None) -> None:
         """Keep the scheduler from choosing this host; raises Invalid, Missing."""
         service = await self._compute(context, host, binary)
         await self._services.set_enabled(service.id, is_enabled=False, reason=reason)
+        self._recent.forget()
 
     async def force_down(self, context: Context, *, host: str, binary: str, is_forced_down: bool) -> None:
         """Call a service down whatever it says, or no longer; raises Invalid, Missing."""
         service = await self._compute(context, host, binary)
         await self._services.set_forced_down(service.id, is_forced_down)
+        self._recent.forget()
 
     async def delete(self, context: Context, service_id: int) -> None:
         """Forget a service that is gone for good; raises Missing, Conflict while its host has servers."""
@@ -70,6 +81,7 @@ class ServiceOperations:
         except Conflict:
             said = "Unable to delete compute service that is hosting instances. Migrate or delete the instances first."
             raise Conflict(reason=said) from None
+        self._recent.forget()
 
     async def zones(self) -> Sequence[Zone]:
         """Every availability zone that servers can be put into; anyone may know."""

@@ -110,7 +110,8 @@ class Auditor:
         if server.vm not in SETTLED or server.task is not Task.IDLE:
             return
         power = found.get(server.id, Power.NOSTATE)
-        if power == server.power:
+        is_stopped_by_itself = server.vm is Vm.ACTIVE and power in OFF  # told already, and nothing came of it
+        if power == server.power and not is_stopped_by_itself:
             self._host.told.setdefault(server.id, power)
             return
         async with self._host.slots.hold(server.id):

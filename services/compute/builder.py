@@ -69,8 +69,8 @@ class Builder:
         records = self._host.records
         images = await slot.unless_taken_over(self._images.find(plan.server, ask.context.token))
         addresses = await self._addresses(ask)
-        await records.progress(ask, Event.DEVICES_WANTED)
-        await records.progress(ask, Event.SPAWN_STARTED)
+        # No build has a volume to wait for: both steps are one report, and one transaction.
+        await records.progress(ask, Event.DEVICES_WANTED, then=(Event.SPAWN_STARTED,))
         files = await slot.unless_taken_over(self._images.fetch(images))
         self._images.note_use(self._host.name, ask.server_id, files)
         await self._spawn(self._guest(ask, plan, files, addresses), slot)

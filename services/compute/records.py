@@ -34,7 +34,7 @@ from novaflow.messages import (
 from novaflow.models import Address, BuildPlan, Fault, HostResources, Server
 from novaflow.states import Event, Power
 from rpc.bus import Bus
-from rpc.errors import BusError, CallTimeout, NotConnected, RemoteFailure, Unroutable
+from rpc.errors import Away, CallTimeout, NotConnected, RemoteFailure, Unroutable
 from rpc.procedure import Call
 
 Req = TypeVar("Req")
@@ -46,8 +46,8 @@ PAUSE: Final = 0.5  # seconds before the second try; doubles
 Order = BuildInstance | ServerOrder
 
 
-class ConductorAway(BusError):
-    """No answer, or no sensible one, within the budget. What was asked may have been recorded or not."""
+class ConductorAway(Away):
+    """No answer within the budget. What was asked may have been recorded or not."""
 
 
 class Records:
@@ -70,9 +70,13 @@ class Records:
         """The server, if the order's task still owns it here; else TaskSuperseded."""
         return await self._ask(GET_SERVER, self._step(order))
 
-    async def progress(self, order: Order, event: Event, power: Power | None = None) -> NewState:
-        """`event` happened; raises TaskSuperseded when the server has moved on without us."""
-        report = Progress(server_id=order.server_id, task_id=order.task_id, host=self.host, event=event, power=power)
+    async def progress(
+        self, order: Order, event: Event, power: Power | None = None, *, then: tuple[Event, ...] = ()
+    ) -> NewState:
+        """`event` happened, and `then` these; raises TaskSuperseded when the server has moved on without us."""
+        report = Progress(
+            server_id=order.server_id, task_id=order.task_id, host=self.host, event=event, power=power, then=then
+        )
         return await self._ask(REPORT_PROGRESS, report)
 
     async def build_failed(self, build: BuildInstance, fault: Fault, *, may_retry: bool) -> NewState:
@@ -124,7 +128,8 @@ class Records:
         return TaskStep(server_id=order.server_id, task_id=order.task_id, host=self.host)
 
     async def _ask(self, procedure: Call[Req, Res], ask: Req) -> Res:
-        pause, problem = PAUSE, ""
+        pause = PAUSE
+        problem: Exception | None = None
         for attempt in range(TRIES):
             if attempt:
                 await self._clock.sleep(pause)
@@ -132,5 +137,7 @@ class Records:
             try:
                 return await self._bus.call(procedure, ask, timeout=TIMEOUT)
             except (CallTimeout, NotConnected, RemoteFailure, Unroutable, ServiceUnavailable) as error:
-                problem = f"{procedure.name}: {error}"
-        raise ConductorAway(problem)
+                problem = error
+        if isinstance(problem, RemoteFailure):
+            raise problem  # it is there, and fails: more of the same may not help
+        raise ConductorAway(f"{procedure.name}: {problem}") from problem

@@ -57,8 +57,7 @@ class Switch:
 
         async def reboot(slot: Slot) -> None:
             await self._records.owned(ask)
-            await self._records.progress(ask, Event.REBOOT_PENDING)
-            await self._records.progress(ask, Event.REBOOT_STARTED)
+            await self._records.progress(ask, Event.REBOOT_PENDING, then=(Event.REBOOT_STARTED,))
             seconds = self._host.config.compute.stop_timeout
             with self._hop("hard reboot" if ask.hard else "reboot", ask):
                 work = self._driver.reboot(ask.server_id, hard=ask.hard, timeout=seconds)

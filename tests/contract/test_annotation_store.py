@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ def operations(records: Records, **limits: int) -> ServerOperations:
     return ServerOperations(records.servers, records.quotas, Config(quota=QuotaLimits(**limits)))
 
 
-async def running(records: Records, **more: object) -> Server:
+async def running(records: Records, **more: Any) -> Server:
     await records.host()
     return await records.active(**more)
 
@@ -98,8 +99,10 @@ async def test_others_servers_and_deleted_ones_are_not_there(records: Records) -
         await records.servers.annotate(server.id, None, lambda _: {"tags": ("a",)})
 
 
-async def test_user_data_is_read_by_itself(records: Records) -> None:
+async def test_a_server_in_full_comes_with_its_user_data(records: Records) -> None:
     with_it, without = await records.made(user_data="IyEvYmluL3No"), await records.made()
 
-    assert await records.servers.user_data(with_it.id) == "IyEvYmluL3No"
-    assert await records.servers.user_data(without.id) == ""
+    assert await records.servers.get_in_full(with_it.id) == (with_it, "IyEvYmluL3No")
+    assert await records.servers.get_in_full(without.id, project_id=without.project_id) == (without, "")
+    with pytest.raises(NotFound):
+        await records.servers.get_in_full(with_it.id, project_id="other")

@@ -10,7 +10,7 @@ import pytest
 from novaflow.errors import NotFound
 from rpc.bus import BusSettings
 from rpc.envelope import ORIGIN, REASON, Envelope, Stage
-from rpc.errors import BadMessage, CallTimeout, NotConnected, RemoteFailure, Unroutable
+from rpc.errors import Away, BadMessage, CallTimeout, NotConnected, RemoteFailure, Unroutable
 from rpc.hooks import Forward
 from rpc.procedure import Call, Cast
 from tests.support.bus import PATIENCE, Answer, Ask, Log, MemoryPlace, Place, RabbitPlace, World, add_one, until
@@ -319,6 +319,27 @@ async def test_a_cast_that_fails_once_is_retried(world: World) -> None:
 
     assert await log.until(lambda numbers: len(numbers) == 2) == [5, 5]
     assert (server.counts["retried"], server.counts["dead"]) == (1, 0)
+
+
+async def test_a_cast_whose_handler_finds_something_away_comes_again_until_it_is_back(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = Log()
+
+    async def wait_for_database(ask: Ask) -> None:
+        await log.note(ask.number)
+        if len(log.numbers) < 6:
+            raise Away("the database is away")
+
+    server = await world.serve(do=wait_for_database)
+    client = await world.bus()
+
+    await client.cast(world.do, Ask(number=5))
+
+    assert await log.until(lambda numbers: len(numbers) == 6) == [5] * 6
+    assert (server.counts["retried"], server.counts["dead"]) == (5, 0)
+    assert "the database is away" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 async def test_a_cast_that_always_fails_is_dead_after_its_budget(world: World) -> None:

@@ -179,6 +179,18 @@ async def test_deleted_servers_show_when_asked_for(records: Records) -> None:
     assert set(await names(records, changes_since=since, changes_before=since)) == {"web-0"}
 
 
+async def test_names_are_of_the_same_servers_in_the_same_order(records: Records) -> None:
+    await several(records, 3)
+    query = ServerQuery(name="web-[12]", sort_keys=("display_name",), sort_dirs=("desc",), limit=2)
+
+    found = await records.servers.names(query)
+
+    assert [server.name for server in found] == ["web-2", "web-1"]
+    assert [server.id for server in found] == [server.id for server in await records.servers.list(query)]
+    with pytest.raises(Invalid):
+        await records.servers.names(ServerQuery(marker="nobody"))
+
+
 async def test_a_list_is_one_select_and_leaves_large_things_alone(records: Records) -> None:
     await records.servers.create(ALICE, [draft(user_data="A" * 65535)], PLENTY)
 

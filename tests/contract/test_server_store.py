@@ -116,6 +116,27 @@ async def test_a_boot_goes_by_the_table_and_is_told_step_by_step(records: Record
     assert (task.state, task.host, task.finished_at) == ("done", "c1", NOW)
 
 
+async def test_steps_that_follow_at_once_are_recorded_together_each_once(records: Records) -> None:
+    await records.host()
+    server = await records.placed()
+    task_id = task_of(server)
+    await records.servers.start_build(server.id, task_id, "c1")
+    advance, later = records.servers.advance, (Event.DEVICES_WANTED, Event.SPAWN_STARTED)
+
+    with pytest.raises(IllegalTransition):
+        await advance(server.id, task_id, Event.NETWORK_WANTED, host="c1", then=(Event.SPAWN_STARTED,))
+    assert (await records.history(server.id))[-1] == (Event.BUILD_STARTED, "building/none")
+
+    for _ in range(2):
+        assert await advance(server.id, task_id, Event.NETWORK_WANTED, host="c1", then=later) == SPAWNING
+    assert (await records.history(server.id))[-3:] == [
+        (Event.NETWORK_WANTED, "building/networking"),
+        (Event.DEVICES_WANTED, "building/block_device_mapping"),
+        (Event.SPAWN_STARTED, "building/spawning"),
+    ]
+    assert [step.event for step in records.told] == [event for event, _ in await records.history(server.id)]
+
+
 async def test_the_build_plan_has_all_that_the_host_needs(records: Records) -> None:
     await records.host()
     image = ImageFacts(id="img", name="tiny", disk_format="qcow2", size_bytes=7, properties={"os": "linux"})
@@ -278,7 +299,8 @@ async def test_an_order_gives_the_server_a_task(records: Records) -> None:
     assert ordered == await records.servers.get(server.id)
     assert str(ordered.state) == "active/powering-off"
     task, events = await records.servers.action(server.id, "req-2")
-    assert (task.id, task.action, task.state, task.host, events) == (ordered.task_id, "stop", "running", "c1", [])
+    assert (task.id, task.action, task.state, task.host) == (ordered.task_id, "stop", "running", "c1")
+    assert [(event.name, event.host, event.result) for event in events] == [("compute_stop_instance", "c1", None)]
 
 
 async def test_a_server_does_one_thing_at_a_time(records: Records) -> None:

@@ -40,6 +40,23 @@ async def test_a_guest_that_went_down_while_its_host_was_away_is_noticed_at_the_
         await world.until(is_stopped)
 
 
+async def test_a_server_whose_power_was_recorded_and_then_forgotten_is_stopped_by_the_next_audit(
+    tmp_path: Path,
+) -> None:
+    async with cloud(tmp_path) as world:
+        (server,) = await world.boot()
+        assert server.host
+        await world.processes["compute"].kill()
+        world.drivers[server.host].guest_dies(server.id)
+        assert await world.servers.record_power(server.host, server.id, Power.SHUTDOWN)
+        await world.processes["compute"].start()
+
+        async def is_stopped() -> bool:
+            return (await world.server(server.id)).vm is Vm.STOPPED
+
+        await world.until(is_stopped)
+
+
 async def test_a_guest_that_runs_although_its_server_is_stopped_is_switched_off(tmp_path: Path) -> None:
     async with cloud(tmp_path) as world:
         (server,) = await world.boot()

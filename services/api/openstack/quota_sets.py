@@ -28,7 +28,7 @@ def routes(api: Api) -> list[web.RouteDef]:
         return reply({"quota_set": {"id": project_id, **resources(limits, microversion(request))}})
 
     async def defaults(request: web.Request) -> web.Response:
-        shown = resources(api.quotas.defaults(), microversion(request))
+        shown = resources(await api.quotas.defaults(), microversion(request))
         return reply({"quota_set": {"id": request.match_info["id"], **shown}})
 
     async def detail(request: web.Request) -> web.Response:

@@ -10,7 +10,7 @@ from hashlib import sha224
 from http import HTTPStatus
 from typing import Any, Final
 
-from novaflow.models import Address, Server, ServiceRecord
+from novaflow.models import Address, Server, ServerName, ServiceRecord
 from novaflow.states import Vm
 from services.api.openstack.frame import Links
 from services.api.openstack.microversion import Version
@@ -35,7 +35,7 @@ def created(server: Server, links: Links, security_groups: list[Shown] | None, a
     }
 
 
-def brief(server: Server, links: Links) -> Shown:
+def brief(server: ServerName, links: Links) -> Shown:
     """A server in `GET /servers`."""
     return {"id": server.id, "name": server.name, "links": links.to("servers", server.id)}
 

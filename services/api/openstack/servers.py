@@ -7,7 +7,8 @@ from typing import Final
 from aiohttp import web
 
 from novaflow.db.hosts import COMPUTE
-from novaflow.models import Server
+from novaflow.db.listing import ServerQuery
+from novaflow.models import Server, ServerName
 from services.api.openstack.frame import Api, context, empty, links, microversion, read_body, reply
 from services.api.openstack.paging import next_link, page
 from services.api.openstack.server_create import create
@@ -38,13 +39,14 @@ def routes(api: Api) -> list[web.RouteDef]:
 
 
 async def _list(api: Api, request: web.Request) -> web.Response:
-    found = await _found(api, request, is_detail=False)
-    here = links(request)
+    query, here = _query(api, request, is_detail=False), links(request)
+    found = await api.servers.names(query) if query else []
     return _listed(api, request, found, [brief(server, here) for server in found], "servers")
 
 
 async def _list_in_detail(api: Api, request: web.Request) -> web.Response:
-    found = await _found(api, request, is_detail=True)
+    query = _query(api, request, is_detail=True)
+    found = await api.servers.list(query) if query else []
     here, version, is_admin = links(request), microversion(request), context(request).is_admin
     statuses = await _host_statuses(api, request, found)
     shown = [full(server, here, version, is_admin=is_admin, host_status=statuses) for server in found]
@@ -52,12 +54,13 @@ async def _list_in_detail(api: Api, request: web.Request) -> web.Response:
 
 
 async def _show(api: Api, request: web.Request) -> web.Response:
-    server = await _get(api, request)
-    statuses = await _host_statuses(api, request, [server])
     is_admin, version = context(request).is_admin, microversion(request)
+    has_user_data = is_admin and version >= USER_DATA_SINCE
+    server, user_data = await _get_in_full(api, request) if has_user_data else (await _get(api, request), None)
+    statuses = await _host_statuses(api, request, [server])
     shown = full(server, links(request), version, is_admin=is_admin, host_status=statuses)
-    if is_admin and version >= USER_DATA_SINCE:
-        shown[USER_DATA] = await api.servers.user_data(context(request), server.id)
+    if has_user_data:
+        shown[USER_DATA] = user_data
     return reply({"server": shown})
 
 
@@ -82,9 +85,13 @@ async def _get(api: Api, request: web.Request) -> Server:
     return await api.servers.get(context(request), request.match_info["id"])
 
 
-async def _found(api: Api, request: web.Request, *, is_detail: bool) -> Sequence[Server]:
-    query = server_query(request, api.config.api.max_limit, is_detail=is_detail)
-    return await api.servers.list(query) if query else []
+async def _get_in_full(api: Api, request: web.Request) -> tuple[Server, str | None]:
+    request[SPAN].attributes["server_id"] = request.match_info["id"]
+    return await api.servers.get_in_full(context(request), request.match_info["id"])
+
+
+def _query(api: Api, request: web.Request, *, is_detail: bool) -> ServerQuery | None:
+    return server_query(request, api.config.api.max_limit, is_detail=is_detail)
 
 
 async def _host_statuses(api: Api, request: web.Request, shown: Sequence[Server]) -> Mapping[str, str] | None:
@@ -93,10 +100,12 @@ async def _host_statuses(api: Api, request: web.Request, shown: Sequence[Server]
         return None
     if all(server.host is None for server in shown):
         return {}
-    return host_statuses(await api.services.list(context(request), binary=COMPUTE))
+    return host_statuses(await api.services.recent(context(request), binary=COMPUTE))
 
 
-def _listed(api: Api, request: web.Request, found: Sequence[Server], shown: list[Shown], path: str) -> web.Response:
+def _listed(
+    api: Api, request: web.Request, found: Sequence[Server | ServerName], shown: list[Shown], path: str
+) -> web.Response:
     limit = page(request, api.config.api.max_limit).limit
     answer: Shown = {"servers": shown}
     if further := next_link(request, found, limit, found[-1].id if found else "", path):

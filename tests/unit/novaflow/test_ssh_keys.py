@@ -8,7 +8,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from novaflow.errors import Invalid
-from novaflow.ssh_keys import SSH, X509, NewKey, fingerprint, generate_ssh, generate_x509
+from novaflow.key_kinds import SSH, X509
+from novaflow.ssh_keys import NewKey, fingerprint, generate_ssh, generate_x509
 
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
 PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN/skqxp/9QQtPmwtAPo4la6LsQrO6Iw+jhjhFIkoF5S demo@example"

@@ -70,7 +70,7 @@ class World:
         await self.report(fence, Event.SPAWNED, Power.RUNNING)
         return await self.cloud.server(server.id), fence
 
-    async def report(self, fence: dict[str, str], event: Event, power: Power | None = None) -> tuple[Vm, Task]:
+    async def report(self, fence: dict[str, Any], event: Event, power: Power | None = None) -> tuple[Vm, Task]:
         state = await self.cloud.bus.call(REPORT_PROGRESS, Progress(**fence, event=event, power=power))
         return state.vm, state.task
 
@@ -247,6 +247,18 @@ async def test_a_guest_that_went_down_has_its_server_stopped_by_an_ordinary_stop
         assert isinstance(order, ServerOrder)
         stopping = await world.cloud.server(server.id)
         assert (stopping.task, stopping.task_id) == (Task.POWERING_OFF, order.task_id)
+
+
+async def test_a_stop_that_nobody_ordered_when_the_power_was_recorded_is_ordered_at_the_next_report(
+    tmp_path: Path,
+) -> None:
+    async with conducted(tmp_path) as world:
+        server, _ = await world.active()
+        assert await world.cloud.servers.record_power("c1", server.id, Power.SHUTDOWN)
+
+        await world.tell_power(server, Power.SHUTDOWN)
+
+        assert [(method, order.server_id) for _, method, order in world.heard] == [("stop", server.id)]
 
 
 @pytest.mark.parametrize("power", [Power.PAUSED, Power.NOSTATE])

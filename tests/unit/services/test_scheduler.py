@@ -63,6 +63,19 @@ async def test_an_order_that_comes_again_goes_to_the_same_host_and_claims_nothin
         assert sum(host.servers for host in await world.all_hosts()) == 1
 
 
+async def test_an_order_that_comes_again_when_it_has_taken_the_last_room_itself_keeps_that(tmp_path: Path) -> None:
+    config = settings(scheduler=Settings(ram_allocation_ratio=1.0))
+    async with cloud(tmp_path, config, services=["scheduler"]) as world, listening(world, "c1") as heard:
+        (server,) = await world.boot(settle=False, flavor=msgspec.structs.replace(TINY, ram_mb=RESOURCES.ram_mb))
+        await world.quiet()
+        await world.cast_build(server)
+        await world.quiet()
+
+        assert [(host, ask.server_id) for host, _, ask in heard] == [("c1", server.id)] * 2
+        assert (await world.server(server.id)).state == server.state
+        assert [host.servers for host in await world.all_hosts()] == [1]
+
+
 async def test_a_build_whose_server_was_deleted_is_dropped(tmp_path: Path) -> None:
     async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1") as heard:
         world.bus_is_cut = True

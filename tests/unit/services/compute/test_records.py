@@ -8,6 +8,7 @@ import pytest
 from novaflow.errors import ServiceUnavailable, TaskSuperseded
 from novaflow.messages import CONDUCTOR, REPORT_PROGRESS, NewState, Progress, ServerOrder
 from novaflow.states import Event, Task, Vm
+from rpc.errors import RemoteFailure
 from rpc.memory import MemoryBroker
 from services.compute.records import TRIES, ConductorAway, Records
 from tests.support.cloud import USER, Spans, bus_on
@@ -66,8 +67,17 @@ async def test_a_definite_no_is_not_repeated() -> None:
 
 
 async def test_when_the_budget_is_spent_nobody_knows_what_was_recorded() -> None:
-    async with conductor_that(*(RuntimeError("a bug") for _ in range(TRIES))) as (records, reports, _):
+    away = ServiceUnavailable(service="database", reason="it did not answer in time")
+    async with conductor_that(*(away for _ in range(TRIES))) as (records, reports, _):
         with pytest.raises(ConductorAway, match=r"conductor\.report_progress"):
+            await records.progress(ORDER, Event.STOPPED)
+
+        assert len(reports) == TRIES
+
+
+async def test_a_conductor_that_fails_every_time_is_not_taken_for_one_that_is_away() -> None:
+    async with conductor_that(*(RuntimeError("a bug") for _ in range(TRIES))) as (records, reports, _):
+        with pytest.raises(RemoteFailure, match="a bug"):
             await records.progress(ORDER, Event.STOPPED)
 
         assert len(reports) == TRIES

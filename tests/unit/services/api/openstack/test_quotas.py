@@ -25,6 +25,7 @@ DEFAULTS = {
     "security_group_rules": 20,
 }
 NETWORK = {"fixed_ips", "floating_ips", "security_groups", "security_group_rules"}
+HIDDEN = {"server_groups", "server_group_members"}  # of a class
 WITHOUT_NETWORK = {key: value for key, value in DEFAULTS.items() if key not in NETWORK}
 
 
@@ -213,8 +214,44 @@ class TestQuotaClasses:
     async def test_every_class_has_the_defaults(self, api: ComputeApi) -> None:
         shown = (await api.get("/os-quota-class-sets/default"))["quota_class_set"]
 
-        hidden = {"server_groups", "server_group_members"}
-        assert shown == {"id": "default"} | {key: value for key, value in DEFAULTS.items() if key not in hidden}
+        assert shown == {"id": "default"} | {key: value for key, value in DEFAULTS.items() if key not in HIDDEN}
+
+    async def test_what_is_said_of_the_default_class_counts_for_projects_without_limits_of_their_own(
+        self, api: ComputeApi
+    ) -> None:
+        await put(api, cores=5)
+
+        reply = await api.ask("PUT", "/os-quota-class-sets/default", {"quota_class_set": {"cores": 3, "ram": -1}})
+
+        changed = DEFAULTS | {"cores": 3, "ram": -1}
+        assert (reply.status, reply.body) == (
+            200,
+            {"quota_class_set": {key: value for key, value in changed.items() if key not in HIDDEN}},
+        )
+        assert (await api.get("/os-quota-class-sets/default"))["quota_class_set"]["cores"] == 3
+        assert (await api.get(f"/os-quota-sets/{PROJECT}/defaults"))["quota_set"]["cores"] == 3
+        own = (await api.get(f"/os-quota-sets/{PROJECT}"))["quota_set"]
+        assert (own["cores"], own["ram"]) == (5, -1)
+        others = (await api.get(f"/os-quota-sets/{OTHER_PROJECT}"))["quota_set"]
+        assert (others["cores"], others["instances"]) == (3, 10)
+
+    @pytest.mark.parametrize(
+        ("who", "name", "body", "status", "said"),
+        [
+            ("alice", "default", {"cores": 1}, 403, "Policy doesn't allow os_compute_api:os-quota-class-sets:update"),
+            ("admin", "gold", {"cores": 1}, 400, "Quota class 'gold' cannot be changed"),
+            ("admin", "default", {"cores": -2}, 400, "Invalid input for field/attribute cores."),
+            ("admin", "default", {"moons": 1}, 400, "Invalid input for field/attribute quota_class_set."),
+        ],
+    )
+    async def test_what_cannot_be_said_of_a_class_is_refused(
+        self, api: ComputeApi, who: str, name: str, body: object, status: int, said: str
+    ) -> None:
+        reply = await api.ask("PUT", f"/os-quota-class-sets/{name}", {"quota_class_set": body}, who=who)
+
+        assert reply.status == status
+        assert reply.message.startswith(said)
+        assert (await api.get("/os-quota-class-sets/default"))["quota_class_set"]["cores"] == 20
 
     async def test_only_administrators_see_them(self, api: ComputeApi) -> None:
         reply = await api.ask("GET", "/os-quota-class-sets/default", who="alice")

@@ -71,6 +71,18 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield world
 
 
+async def test_user_data_is_shown_to_administrators_and_for_one_server_alone(world: World) -> None:
+    server_id, without = await world.created(user_data="IyEvYmluL3No"), await world.created()
+    user_data = "OS-EXT-SRV-ATTR:user_data"
+
+    assert (await world.show(server_id, who="admin", version="2.3"))[user_data] == "IyEvYmluL3No"
+    assert (await world.show(without, who="admin", version="2.3"))[user_data] is None
+    assert user_data not in await world.show(server_id, who="admin", version="2.2")
+    assert user_data not in await world.show(server_id, who="alice", version="2.3")
+    listed = await world.api.get("/servers/detail?all_tenants=1", who="admin", version="2.3")
+    assert [server[user_data] for server in listed["servers"]] == [None, None]
+
+
 async def test_an_active_server_is_shown_as_nova_shows_it(world: World) -> None:
     server_id = await world.active(name="web", metadata={"a": "b"}, accessIPv4="192.0.2.7")
 
