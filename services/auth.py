@@ -238,19 +238,25 @@ def authenticated(verifier: TokenVerifier, *, public: Callable[[web.Request], bo
 
     Without a valid token the answer is 401, without the identity service 503, with a token for no project 403.
     """
+    is_away = False  # said once, not at every request
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        nonlocal is_away
         if public(request):
             return await handler(request)
         token = request.headers.get("X-Auth-Token") or request.headers.get("X-Storage-Token")
         try:
             context = await verifier.verify(token, request[REQUEST_ID]) if token else None
         except ServiceUnavailable as error:
-            log.warning("%s", error)
+            if not is_away:
+                log.warning("requests are refused: %s", error)
+            is_away = True
             return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, _UNAVAILABLE)
         except Unauthorized:
             token = None
+        else:
+            is_away = is_away and not token
         if not token:
             response = _refusal(HTTPStatus.UNAUTHORIZED, _UNAUTHORIZED)
             response.headers["WWW-Authenticate"] = f'Keystone uri="{verifier.url}"'

@@ -6,24 +6,28 @@ of them or all. Whatever is opened here is opened once per process and closed in
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
 from novaflow.clock import Clock, SystemClock
 from novaflow.config import Config
-from novaflow.db.database import Database
-from novaflow.db.migrate import upgrade
-from novaflow.errors import Codec
+from novaflow.errors import Codec, Invalid, ServiceUnavailable
 from rpc.bus import Bus, BusSettings
 from rpc.connect import open_transport
+from rpc.errors import BusError
 from rpc.tracing import Discard, SpanSink, Tracer
 from rpc.transport import Transport
+from services.groups import one_error
 from services.spans import SpanFile
+
+if TYPE_CHECKING:
+    from novaflow.db.database import Database
 
 Service = Callable[["Runtime"], AbstractAsyncContextManager[None]]
 
@@ -41,7 +45,7 @@ class Runtime:
     _tasks: asyncio.TaskGroup
     _stack: AsyncExitStack
     clock: Clock = field(default_factory=SystemClock)
-    _database: Database | None = None
+    _database: "Database | None" = None
     _transport: Transport | None = None
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     _loops: set[asyncio.Task[None]] = field(default_factory=set)
@@ -68,22 +72,37 @@ class Runtime:
         """A tracer whose spans carry this service's name."""
         return Tracer(service, self.sink)
 
-    async def database(self) -> Database:
+    async def database(self) -> "Database":
         """The process's database, opened at first use, its schema brought up to date."""
         async with self._opening:
             if self._database is None:
+                # Imported on demand: a compute host has no database, and a third of its memory less.
+                from novaflow.db.database import Database
+                from novaflow.db.migrate import upgrade
+
                 await upgrade(self.config.database_url)
                 self._database = await Database.open(self.config.database_url, self.config.database)
                 self._stack.push_async_callback(self._database.close)
             return self._database
 
     async def bus(self, service: str) -> Bus:
-        """A service's end of the bus; all services of a process share one connection."""
+        """A service's end of the bus; all services of a process share one connection.
+
+        Raises ServiceUnavailable when the broker stays away, Invalid for a URL of something else.
+        """
         async with self._opening:
             if self._transport is None:
-                self._transport = await open_transport(self.config.bus.url, self.bus_settings)
+                self._transport = await self._connected()
                 self._stack.push_async_callback(self._transport.close)
         return Bus(self._transport, tracer=self.tracer(service), errors=Codec(), settings=self.bus_settings)
+
+    async def _connected(self) -> Transport:
+        try:
+            return await open_transport(self.config.bus.url, self.bus_settings)
+        except BusError as error:
+            raise ServiceUnavailable(service="the broker", reason=str(error)) from error
+        except ValueError as error:
+            raise Invalid(reason=f"bus.url: {error}") from error
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run a loop in the background until the process stops; if it fails, the process stops."""
@@ -114,24 +133,13 @@ async def opened(config: Config, process: str) -> AsyncIterator[Runtime]:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=5.0),
             )
         )
-        stack.enter_context(_one_error())
+        stack.enter_context(one_error())
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         runtime = Runtime(config=config, http=http, sink=sink or Discard(), _tasks=tasks, _stack=parts)
         if sink:
             runtime.spawn(_flush(sink), "flush spans")
         stack.callback(runtime.cancel_loops)
         yield runtime
-
-
-@contextmanager
-def _one_error() -> Iterator[None]:
-    """A task group wraps what it raises; where that is one error, say that one."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) == 1:
-            raise group.exceptions[0] from None
-        raise
 
 
 async def _flush(sink: SpanFile) -> None:
@@ -141,11 +149,45 @@ async def _flush(sink: SpanFile) -> None:
 
 
 @asynccontextmanager
-async def running(runtime: Runtime, services: Sequence[Service]) -> AsyncIterator[None]:
-    """All of `services` serve while the block runs; they start in order and drain in reverse, within the deadline."""
-    async with AsyncExitStack() as stack:
-        for service in services:
-            await stack.enter_async_context(service(runtime))
-        yield
-        async with asyncio.timeout(runtime.config.drain_timeout):
-            await stack.aclose()
+async def running(
+    runtime: Runtime, services: Mapping[str, Service], after: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[None]:
+    """All of `services` serve while the block runs.
+
+    They start side by side, but for those that start `after` another one, and drain in reverse, within the deadline.
+    """
+    served = {name: _Served(service) for name, service in services.items()}
+    with one_error():
+        async with asyncio.TaskGroup() as tasks:
+            for name, one in served.items():
+                one.task = tasks.create_task(one.serve(runtime, served.get(after.get(name, ""))), name=name)
+            for one in served.values():
+                await one.is_ready.wait()
+            yield
+            async with asyncio.timeout(runtime.config.drain_timeout):
+                for one in reversed(served.values()):
+                    await one.drain()
+
+
+class _Served:
+    """One service in a task of its own: the timeouts and task groups in it must be left by the task that entered them."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._is_over = asyncio.Event()
+        self.is_ready = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+
+    async def serve(self, runtime: Runtime, after: "_Served | None") -> None:
+        """From start to drain; starts once `after` serves."""
+        if after is not None:
+            await after.is_ready.wait()
+        async with self._service(runtime):
+            self.is_ready.set()
+            await self._is_over.wait()
+
+    async def drain(self) -> None:
+        """Leave the service and wait for it."""
+        self._is_over.set()
+        if self.task is not None:
+            await self.task

@@ -5,7 +5,6 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from novaflow.config import Database as Settings
 from novaflow.db.database import Database
 
 KINDS: Final = ("select", "insert", "update", "delete", "commit", "rollback")
@@ -14,15 +13,11 @@ _COUNTERS: Final = text(
 )
 
 
-async def counted(url: str) -> dict[str, int]:
-    """Statements by kind since the MariaDB server at `url` started. Everybody's, so measure where nobody else works."""
-    database = await Database.open(url, Settings())
+async def counted(database: Database) -> dict[str, int]:
+    """Statements by kind since the MariaDB server started. Everybody's, so measure where nobody else works."""
 
     async def work(connection: AsyncConnection) -> dict[str, int]:
         rows = await connection.execute(_COUNTERS)
         return {str(name).removeprefix("Com_"): int(value) for name, value in rows}
 
-    try:
-        return await database.read(work)
-    finally:
-        await database.close()
+    return await database.read(work)

@@ -21,7 +21,6 @@ from novaflow.models import ImageFacts
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NANO: Final = 10**9
 _BLOCK: Final = 512  # bytes, the unit of st_blocks
-_ID_LENGTH: Final = 36
 
 
 class Mismatch(Exception):
@@ -103,7 +102,7 @@ class CacheFiles:
 
     def _remove(self, path: Path, accessed: int | None = None) -> int:
         """Remove the file unless its image is locked or it was asked for meanwhile; how many bytes that freed."""
-        handle = self.lock(path.name[:_ID_LENGTH])
+        handle = self.lock(path.name.rpartition("-")[0] or path.name)  # the image's id
         if handle is None:
             return 0
         try:

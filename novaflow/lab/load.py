@@ -9,9 +9,12 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
+
+import aiohttp
 
 from novaflow.lab.figures import median_of, summary
 from novaflow.lab.openstack import ApiError, OpenStack
@@ -68,6 +71,18 @@ class Run:
             "wall_s": round(time.perf_counter() - began, 2),
             "client_cpu_s": round(time.process_time() - cpu, 2),
         }
+
+    async def one_by_one(self, number: int) -> None:
+        """Boot servers, each when the one before it is ACTIVE, and leave them."""
+        for _ in range(number):
+            self.servers.append(await self._boot(f"{self.tag}-o{len(self.servers)}"))
+            await self._until_active(self.servers[-1])
+
+    async def remove(self) -> None:
+        """Delete the servers that the run has left."""
+        for server in self.servers:
+            await self.cloud.ask("DELETE", f"{self.cloud.compute}/servers/{server}", accept=(204, 404))
+        self.servers.clear()
 
     async def _tokens(self) -> list[dict[str, Any]]:
         return [await closed_loop(self.cloud.issue_token, n, self.plan.seconds) for n in self.plan.read_concurrency]
@@ -173,6 +188,7 @@ class Run:
         self.servers.clear()
         return {
             "servers": count,
+            "accepted_total_s": round(accepted, 2),
             "deletes_per_s": round(count / accepted, 2),
             "delete": summary(took),
             "all_gone_s": round(gone, 2),
@@ -192,7 +208,7 @@ async def closed_loop(ask: Callable[[], Awaitable[Any]], concurrency: int, secon
             try:
                 await ask()
                 took.append(time.perf_counter() - sent)
-            except (ApiError, OSError, TimeoutError) as error:
+            except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
                 errors.append(f"{type(error).__name__}: {error}")
 
     await asyncio.gather(*(client() for _ in range(concurrency)))
@@ -212,25 +228,31 @@ async def limited(work: list[Callable[[], Awaitable[None]]], concurrency: int) -
     await asyncio.gather(*(worker() for _ in range(concurrency)))
 
 
-async def measure(cloud: OpenStack, plan: Plan, on_progress: Callable[[str], None]) -> dict[str, Any]:
-    """Run `plan` against `cloud` and clean up; gives the plan, every run, and the median over the runs."""
+@asynccontextmanager
+async def ready(cloud: OpenStack, plan: Plan) -> AsyncIterator[Callable[[], Run]]:
+    """A flavor and an image for the load while the block runs; gives what starts a run with them."""
     tag = f"load-{uuid.uuid4().hex[:8]}"
     size = {"name": tag, "ram": plan.flavor_ram_mb, "vcpus": 1, "disk": plan.flavor_disk_gb}
     flavor = (await cloud.ask("POST", f"{cloud.compute}/flavors", json={"flavor": size}))["flavor"]["id"]
     facts = {"disk_format": "raw", "container_format": "bare", "visibility": "public"}
     image = await cloud.upload_image(tag, os.urandom(plan.image_kib * 1024), **facts)
-    runs = []
     try:
-        for number in range(plan.runs):
-            run = Run(cloud, plan, image, flavor, tag)
-            for phase in plan.phases:
-                on_progress(f"run {number + 1} of {plan.runs}: {phase}")
-                await run.phase(phase)
-            for server in run.servers:
-                await cloud.ask("DELETE", f"{cloud.compute}/servers/{server}", accept=(204, 404))
-            runs.append(run.results)
+        yield lambda: Run(cloud, plan, image, flavor, tag)
     finally:
         await cloud.login()
         await cloud.ask("DELETE", f"{cloud.compute}/flavors/{flavor}", accept=(202, 204, 404))
         await cloud.ask("DELETE", f"{cloud.image}/images/{image}", accept=(204, 404))
+
+
+async def measure(cloud: OpenStack, plan: Plan, on_progress: Callable[[str], None]) -> dict[str, Any]:
+    """Run `plan` against `cloud` and clean up; gives the plan, every run, and the median over the runs."""
+    runs = []
+    async with ready(cloud, plan) as new_run:
+        for number in range(plan.runs):
+            run = new_run()
+            for phase in plan.phases:
+                on_progress(f"run {number + 1} of {plan.runs}: {phase}")
+                await run.phase(phase)
+            await run.remove()
+            runs.append(run.results)
     return {"plan": asdict(plan), "median": median_of(runs), "runs": runs}

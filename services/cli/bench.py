@@ -14,9 +14,9 @@ from rich.table import Table
 
 from novaflow.errors import Invalid
 from novaflow.lab.load import PHASES, Plan, measure
-from novaflow.lab.openstack import Credentials, connect
-from services import memory, settings
-from services.detached import admin, detached
+from novaflow.lab.openstack import Credentials
+from services import cost, processes, settings
+from services.detached import admin, detached, logged_in
 
 
 @click.group()
@@ -73,7 +73,7 @@ def _credentials(state_dir: Path | None, given: dict[str, Any]) -> Credentials:
 
 
 async def _remote(credentials: Credentials, plan: Plan) -> dict[str, Any]:
-    async with connect(credentials) as cloud:
+    async with logged_in(credentials) as cloud:
         return {"when": datetime.now(UTC).isoformat(), **await measure(cloud, plan, _tell)}
 
 
@@ -87,10 +87,12 @@ async def _private(plan: Plan) -> dict[str, Any]:
         began = asyncio.get_running_loop().time()
         async with detached([*arguments, "--virt", "fake", "--port-base", "0"], directory / "state", _tell) as running:
             started = asyncio.get_running_loop().time() - began
-            async with connect(admin(running)) as cloud:
-                before = memory.of_cloud(directory / "state")
+            async with logged_in(admin(running)) as cloud:
+                before = processes.memory(directory / "state")
                 figures = await measure(cloud, plan, _tell)
-            after = memory.of_cloud(directory / "state")
+                after = processes.memory(directory / "state")
+                _tell("cost of a boot")
+                figures["cost_per_boot"] = await cost.of_boots(cloud, running, plan)
     return {
         "when": datetime.now(UTC).isoformat(),
         "cores": os.cpu_count(),
@@ -108,7 +110,7 @@ def _table(result: dict[str, Any]) -> Table:
     """The medians, a line a figure."""
     median = result["median"]
     drawn = Table("figure", "median", title=f"Boot load, {result['plan']['runs']} runs", title_justify="left")
-    for name, value in _rows(median):
+    for name, value in [*_rows(median), *_costs(result.get("cost_per_boot"))]:
         drawn.add_row(name, value)
     if "rss_mib" in result:
         drawn.add_row("start of the whole cloud", f"{result['start_s']} s")
@@ -134,3 +136,17 @@ def _rows(median: dict[str, Any]) -> list[tuple[str, str]]:
     if deletes := median.get("delete"):
         rows.append(("deletes", f"{deletes['gone_per_s']}/s"))
     return rows
+
+
+def _costs(cost_of_one: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """What one boot cost the cloud, where that could be read."""
+    if cost_of_one is None:
+        return []
+    dearest = sorted(cost_of_one["cpu_ms"].items(), key=lambda item: -item[1])
+    return [
+        ("CPU of a boot", f"{cost_of_one['cpu_ms_total']} ms"),
+        *((f"  {name}", f"{ms} ms") for name, ms in dearest),
+        ("messages of a boot", str(cost_of_one["messages"])),
+        ("transactions of a boot", str(cost_of_one["transactions"])),
+        ("statements of a boot", str(cost_of_one["statements"])),
+    ]
