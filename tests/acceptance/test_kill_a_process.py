@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from signal import SIGKILL
 from typing import Any, Final
 
 import pytest
@@ -49,7 +50,7 @@ class Case:
 
     def __post_init__(self) -> None:
         said = f"NOVAFLOW_KILL_SEED={SEED} {self.name}"
-        print(said)  # noqa: T201 - pytest shows it when the test fails
+        print(said)
         self.dice = random.Random(said)
 
     async def boot(self, batch: str = "") -> None:
@@ -57,6 +58,14 @@ class Case:
         self.ordered += BATCH
         names = [f"{self.name}{batch}-{index}" for index in range(BATCH)]
         await self.cloud.boot(names, self.image, self.orders)
+
+    async def boot_and_delete(self, batch: str) -> None:
+        """Order a batch of servers, and the end of each of them as soon as all are accepted."""
+        await self.boot(batch)
+        mine = [
+            server_id for server_id, name in self.orders.accepted.items() if name.startswith(f"{self.name}{batch}-")
+        ]
+        await self.cloud.delete(mine, self.orders)
 
     async def is_under_way(self, active: int, batch: str = "") -> None:
         """Wait until so many servers of a batch are ACTIVE, for 0 until the first one of any is accepted; and a moment more."""
@@ -79,6 +88,7 @@ async def test_a_service_that_is_killed_again_and_again_loses_nothing(
     async with asyncio.TaskGroup() as client:
         for batch, active in (("-a", 0), ("-b", case.dice.randrange(1, BATCH // 2))):
             client.create_task(case.boot(batch))
+            client.create_task(case.boot_and_delete(f"{batch}-in-vain"))
             await case.is_under_way(active, batch)
             await cloud.kill(service)
 
@@ -133,6 +143,24 @@ async def test_a_broker_or_database_that_is_killed_loses_nothing(
 
     async with asyncio.TaskGroup() as client:
         client.create_task(case.boot())
+        await case.is_under_way(case.dice.randrange(3))
+        await crash()
+
+    await assert_all_there(case)
+    await assert_deleted_in_spite_of(crash(), cloud)
+
+
+async def test_a_cloud_whose_every_process_is_killed_at_once_loses_nothing(cloud: CrashingCloud, number: int) -> None:
+    case = await case_of(cloud, f"everything-{number}")
+
+    async def crash() -> None:
+        killed = {service: cloud.signal(service, SIGKILL) for service in SERVICES}
+        await asyncio.gather(cloud.broker.kill9(), cloud.database.kill9())
+        await asyncio.gather(cloud.broker.start(), cloud.database.start())
+        await asyncio.gather(*(cloud.replaced(service, pid) for service, pid in killed.items()))
+
+    async with asyncio.TaskGroup() as client:
+        client.create_task(case.boot())
         await case.is_under_way(case.dice.randrange(BATCH // 2))
         await crash()
 
@@ -152,6 +180,7 @@ async def test_services_that_are_stopped_while_servers_boot_finish_what_they_too
             await case.is_under_way(1, f"-{service}")
             took[service] = await cloud.drained(service)
 
+    print(took)
     assert max(took.values()) < DRAIN_TIMEOUT, took
     servers = await assert_all_there(case)
     assert {server["status"] for server in servers} == {"ACTIVE"}
@@ -169,11 +198,14 @@ async def assert_all_there(case: Case) -> list[dict[str, Any]]:
     servers = await cloud.settled()
     found = Counter(server["name"] for server in servers)
     failed = [server for server in servers if server["status"] != "ACTIVE"]
-    print(f"{len(servers)} servers", [(server["status"], server["fault"]["message"]) for server in failed])  # noqa: T201
+    print(f"{len(servers)} servers", [(server["status"], server["fault"]["message"]) for server in failed])
 
-    assert orders.accepted.items() <= {server["id"]: server["name"] for server in servers}.items()
+    wanted = {server_id: name for server_id, name in orders.accepted.items() if server_id not in orders.deleted}
+    there = {server["id"]: server["name"] for server in servers}
     assert len(orders.accepted) == len(set(orders.accepted.values())) == case.ordered
-    assert all(found[name] <= 1 + orders.unclear[name] for name in found)
+    assert wanted.items() <= there.items()
+    assert not orders.deleted & there.keys()
+    assert found <= Counter(wanted.values()) + orders.unclear
     assert {error.status for error in orders.refusals} <= {HTTPStatus.SERVICE_UNAVAILABLE}, orders.refusals
     assert {server["status"] for server in failed} <= {"ERROR"}
     assert all(server["fault"]["message"] for server in failed)

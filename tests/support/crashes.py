@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,6 +55,7 @@ class Orders:
     """What a client asked for and what it was told."""
 
     accepted: dict[str, str] = field(default_factory=dict)  # server id -> name
+    deleted: set[str] = field(default_factory=set)  # server ids whose end was accepted
     unclear: Counter[str] = field(default_factory=Counter)  # name -> requests whose outcome the client was not told
     refusals: list[ApiError] = field(default_factory=list)
     is_begun: asyncio.Event = field(default_factory=asyncio.Event)  # something was accepted
@@ -116,7 +118,7 @@ class CrashingCloud:
     async def upload(self, name: str) -> str:
         """A new image, which no host has in its cache."""
         facts = {"disk_format": "raw", "container_format": "bare", "visibility": "public"}
-        return await self.client.upload_image(name, os.urandom(IMAGE_BYTES), **facts)
+        return await self.client.upload_image(name, BytesIO(os.urandom(IMAGE_BYTES)), **facts)
 
     async def boot(self, names: Iterable[str], image: str, orders: Orders) -> None:
         """Order a server of each name, all at once, each again and again until it is accepted."""
@@ -126,7 +128,7 @@ class CrashingCloud:
         async with asyncio.timeout(PATIENCE):
             while True:
                 try:
-                    server_id = await self.client.boot(name, image, "1")
+                    server_id = await self.client.boot(name, image, "1", networks="auto")
                 except (aiohttp.ClientError, ApiError) as error:
                     orders.unclear[name] += 1
                     if isinstance(error, ApiError):
@@ -149,12 +151,13 @@ class CrashingCloud:
                 except (aiohttp.ClientError, ApiError) as error:
                     if isinstance(error, ApiError):
                         if error.status == HTTPStatus.NOT_FOUND:
-                            return
+                            break
                         orders.refusals.append(error)
                     await asyncio.sleep(RETRY)
                 else:
-                    orders.is_begun.set()
-                    return
+                    break
+        orders.deleted.add(server_id)
+        orders.is_begun.set()
 
     async def servers(self) -> list[dict[str, Any]]:
         """Every server as the API shows it, once it answers."""
@@ -172,7 +175,7 @@ class CrashingCloud:
 
         async def are_active() -> bool:
             mine = [server for server in await self.servers() if server["name"].startswith(prefix)]
-            return sum(server["status"] == "ACTIVE" for server in mine) >= count
+            return [server["status"] for server in mine].count("ACTIVE") >= count
 
         await until(are_active, f"{count} servers did not get ACTIVE", pause=0.02)
 
