@@ -31,7 +31,7 @@ up: setup ## Start a cloud that stays, until Ctrl-C
 	@$(BIN)/novaflow up $(ARGS)
 
 bench: setup ## Measure a cloud on RabbitMQ and MariaDB with the fake driver; JSON and a table
-	@$(BIN)/novaflow bench boot --private $(ARGS)
+	@$(BIN)/novaflow bench boot --private --json - $(ARGS)
 
 lock: ## Pin the Python packages again (needs uv in .venv)
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -3,11 +3,22 @@
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from novaflow.config import Config
+from services.loading import loading
 from services.logs import configure
 from services.loops import loop_factory
 from services.runtime import Runtime, Service, opened, running
+
+# A compute host asks the conductor what is placed on it before it counts as started; nobody else waits for anybody.
+AFTER: Final = {"compute": "conductor"}
+
+
+def services(names: Sequence[str]) -> dict[str, Service]:
+    """The services of those names."""
+    with loading():
+        return {name: service(name) for name in names}
 
 
 def service(name: str) -> Service:
@@ -36,7 +47,8 @@ async def serve(config: Config, names: Sequence[str], process: str, on_ready: Ca
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with opened(config, process) as runtime, running(runtime, [service(name) for name in names]):
+    found = services(names)
+    async with opened(config, process) as runtime, running(runtime, found, AFTER):
         on_ready(runtime)
         await stop.wait()
 

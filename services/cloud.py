@@ -4,9 +4,11 @@ The state directory belongs to one running cloud, held by a lock. Beside the rec
 (who runs, and where it listens) and `clouds.yaml` for the clients.
 """
 
+import asyncio
 import fcntl
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -17,10 +19,14 @@ import msgspec
 from novaflow.config import Config
 from novaflow.errors import Conflict, Invalid, ServiceUnavailable
 from services import settings
+from services.groups import one_error
+from services.loading import loading
 from services.private.mariadb import DatabaseFailed, PrivateMariaDB
 from services.private.rabbitmq import BrokerFailed, PrivateRabbitMQ
 from services.supervisor import Child, supervised
 
+LOCK: Final = "lock"  # held, and naming the process, while a cloud runs
+UP: Final = "up.json"
 PRIVATE: Final = "private"  # as a URL: a broker or database of the cloud's own
 CLOUD_NAME: Final = "novaflow"
 # The order of starting: whoever is needed first comes first; draining goes the other way.
@@ -31,17 +37,23 @@ ORDER: Final = ("identity", "image", "conductor", "scheduler", "compute", "api")
 def owning(state_dir: Path) -> Iterator[None]:
     """Hold the state directory; raises Conflict when another cloud runs in it."""
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (state_dir / "lock").open("a") as lock:
+    up = state_dir / UP
+    with (state_dir / LOCK).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Conflict(reason=f"a cloud runs in {state_dir} already (novaflow status, novaflow down)") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        up.unlink(missing_ok=True)  # what a cloud left that was killed here
         yield
+        up.unlink(missing_ok=True)
 
 
 def is_running(state_dir: Path) -> bool:
     """Whether a cloud holds this state directory now."""
-    lock = state_dir / "lock"
+    lock = state_dir / LOCK
     if not lock.exists():
         return False
     with lock.open("a") as file:
@@ -52,6 +64,11 @@ def is_running(state_dir: Path) -> bool:
     return False
 
 
+def owner(state_dir: Path) -> int:
+    """The process that holds the state directory of a running cloud."""
+    return int((state_dir / LOCK).read_text())
+
+
 @asynccontextmanager
 async def cloud(config: Config, *, processes: bool, on_notice: Callable[[str], None]) -> AsyncIterator[Config]:
     """Run a whole cloud while the block runs; gives the configuration that is in effect.
@@ -59,9 +76,9 @@ async def cloud(config: Config, *, processes: bool, on_notice: Callable[[str], N
     Raises PortTaken, ServiceUnavailable, Invalid, or what the broker and the database raise when they cannot be reached.
     """
     async with AsyncExitStack() as stack:
+        if processes:
+            _check_shared(config, on_notice)
         config = await _with_private_parts(config, Path(config.state_dir).absolute(), stack, on_notice)
-        if processes and config.bus.url.startswith("memory:"):
-            raise Invalid(reason="--processes needs a broker: --bus amqp://user:password@host:port/ or --bus private")
         path = settings.save(config)
         if processes:
             await _start_processes(config, path, stack)
@@ -71,13 +88,23 @@ async def cloud(config: Config, *, processes: bool, on_notice: Callable[[str], N
         yield config
 
 
+def _check_shared(config: Config, on_notice: Callable[[str], None]) -> None:
+    if config.bus.url.startswith("memory:"):
+        raise Invalid(reason="--processes needs a broker: add --bus private, or --bus amqp://user:password@host:port/")
+    if config.database_url.startswith("sqlite"):
+        on_notice("the processes share one SQLite file, one writer at a time: --db private is faster under load")
+
+
 async def _start_here(config: Config, stack: AsyncExitStack) -> None:
     # Imported here: a supervisor that runs everything in other processes need not carry the services itself.
-    from services.all_in_one import service
-    from services.runtime import opened, running
+    with loading():
+        from services.all_in_one import AFTER, services
+        from services.runtime import opened, running
+
+        found = services(ORDER)
 
     runtime = await stack.enter_async_context(opened(config, "novaflow"))
-    await stack.enter_async_context(running(runtime, [service(name) for name in ORDER]))
+    await stack.enter_async_context(running(runtime, found, AFTER))
     _write_up(config, {"novaflow": os.getpid()})
 
 
@@ -85,8 +112,10 @@ async def _start_processes(config: Config, path: Path, stack: AsyncExitStack) ->
     def note(children: list[Child]) -> None:
         _write_up(config, {child.name: child.pid for child in children if child.pid})
 
+    start = (sys.executable, "-m", "services.cli")
+    commands = {name: (*start, name, "--config", str(path), "--supervised") for name in ORDER}
     children = await stack.enter_async_context(
-        supervised(ORDER, path, Path(config.state_dir) / "log", config.drain_timeout, note)
+        supervised(commands, Path(config.state_dir).absolute() / "log", config.drain_timeout, note)
     )
     note(children)
 
@@ -94,26 +123,29 @@ async def _start_processes(config: Config, path: Path, stack: AsyncExitStack) ->
 async def _with_private_parts(
     config: Config, state_dir: Path, stack: AsyncExitStack, on_notice: Callable[[str], None]
 ) -> Config:
-    try:
-        return await _started(config, state_dir, stack, on_notice)
-    except (BrokerFailed, DatabaseFailed) as error:
-        raise ServiceUnavailable(service="a private server", reason=str(error)) from error
-
-
-async def _started(config: Config, state_dir: Path, stack: AsyncExitStack, on_notice: Callable[[str], None]) -> Config:
+    """Start the servers the cloud is to have of its own, side by side, and name them in the configuration."""
     replace = msgspec.structs.replace
+    servers: list[PrivateMariaDB | PrivateRabbitMQ] = []
     if config.database.url == PRIVATE:
         on_notice("starting a private MariaDB")
-        database = PrivateMariaDB(state_dir / "mariadb")
-        await database.start()
-        stack.push_async_callback(database.stop)
-        config = replace(config, database=replace(config.database, url=database.url))
+        servers.append(PrivateMariaDB(state_dir / "mariadb"))
     if config.bus.url == PRIVATE:
         on_notice("starting a private RabbitMQ")
-        broker = PrivateRabbitMQ(state_dir / "rabbitmq")
-        await broker.start()
-        stack.push_async_callback(broker.stop)
-        config = replace(config, bus=replace(config.bus, url=broker.url))
+        servers.append(PrivateRabbitMQ(state_dir / "rabbitmq"))
+    for server in servers:
+        stack.push_async_callback(server.stop)
+    try:
+        with one_error():
+            async with asyncio.TaskGroup() as starting:
+                for server in servers:
+                    starting.create_task(server.start())
+    except (BrokerFailed, DatabaseFailed) as error:
+        raise ServiceUnavailable(service="a private server", reason=str(error)) from error
+    for server in servers:
+        if isinstance(server, PrivateMariaDB):
+            config = replace(config, database=replace(config.database, url=server.url))
+        else:
+            config = replace(config, bus=replace(config.bus, url=server.url))
     return config
 
 
@@ -129,7 +161,7 @@ def addresses(config: Config) -> dict[str, str]:
 
 def _write_up(config: Config, pids: dict[str, int | None]) -> None:
     facts = {"pid": os.getpid(), "processes": pids, "addresses": addresses(config)}
-    settings.write_private(Path(config.state_dir).absolute() / "up.json", json.dumps(facts, indent=1) + "\n")
+    settings.write_private(Path(config.state_dir).absolute() / UP, json.dumps(facts, indent=1) + "\n")
 
 
 def admin_password(config: Config) -> str:

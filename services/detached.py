@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+import aiohttp
+
 from novaflow.config import Config
 from novaflow.errors import ServiceUnavailable
-from novaflow.lab.openstack import Credentials
+from novaflow.lab.openstack import ApiError, Credentials, OpenStack, connect
 from services import settings
 from services.cloud import admin_password
 from services.supervisor import READY
@@ -85,3 +87,13 @@ def admin(config: Config) -> Credentials:
         project=config.identity.admin_project,
         region=config.identity.region,
     )
+
+
+@asynccontextmanager
+async def logged_in(credentials: Credentials) -> AsyncIterator[OpenStack]:
+    """A session with a cloud. What goes wrong there while the block runs is raised as ServiceUnavailable."""
+    try:
+        async with connect(credentials) as cloud:
+            yield cloud
+    except (ApiError, aiohttp.ClientError) as error:
+        raise ServiceUnavailable(service="the cloud", reason=str(error) or type(error).__name__) from error

@@ -5,13 +5,10 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
-import aiohttp
-
 from novaflow.config import Config
-from novaflow.errors import ServiceUnavailable
-from novaflow.lab.openstack import ApiError, OpenStack, connect
+from novaflow.lab.openstack import OpenStack
 from novaflow.virt.guest import GuestFiles, build_guest
-from services.detached import admin
+from services.detached import admin, logged_in
 
 IMAGE_NAME: Final = "novaflow-guest"
 _CHUNK: Final = 2**20
@@ -32,12 +29,9 @@ async def guest_image(config: Config) -> None:
 
     Raises GuestFailed when it cannot be built, ServiceUnavailable when the cloud does not take it.
     """
-    try:
-        async with connect(admin(config)) as cloud:
-            if not await _is_there(cloud):
-                await _upload(cloud, await build(lambda _: None))
-    except (ApiError, aiohttp.ClientError) as error:
-        raise ServiceUnavailable(service="the guest image", reason=str(error)) from error
+    async with logged_in(admin(config)) as cloud:
+        if not await _is_there(cloud):
+            await _upload(cloud, await build(lambda _: None))
 
 
 async def _is_there(cloud: OpenStack) -> bool:

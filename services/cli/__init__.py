@@ -11,6 +11,8 @@ import click
 
 from novaflow import __version__
 from novaflow.errors import NovaflowError
+from rpc.errors import BusError
+from services.loading import loading
 
 _COMMANDS: Final = {
     "up": "services.cli.up:up",
@@ -43,7 +45,8 @@ class _Commands(click.Group):
         if where is None:
             return None
         module, _, name = where.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
+        with loading():
+            command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
 
@@ -62,7 +65,7 @@ def main() -> None:
     """Run the command line; an expected failure is one sentence on standard error and exit status 1."""
     try:
         cli.main()
-    except (NovaflowError, OSError) as error:
+    except (NovaflowError, BusError, OSError) as error:
         click.echo(f"novaflow: {_sentence(error)}", err=True)
         sys.exit(1)
 

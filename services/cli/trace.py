@@ -1,5 +1,6 @@
 """Show what a request caused."""
 
+import re
 from pathlib import Path
 
 import click
@@ -21,7 +22,11 @@ _STYLES = {
     "image": "cyan",
     "libvirt": "bold red",
 }
-_SHOWN = ("status", "event", "after", "host", "target")
+_KINDS = {"http.client": "call ", "image": "call ", "db": "database: ", "libvirt": "libvirt: ", "handle": "handle "}
+# What of a span is worth a word beside its name; the name of a transition tells the states, that of a call its topic.
+_SHOWN = {"publish": ("event", "target"), "handle": ("event",)}
+_SHOWN_ELSE = ("status", "event", "host")
+_UUID = re.compile(r"\b([0-9a-f]{8})-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b")
 
 
 @click.command()
@@ -51,9 +56,8 @@ def table(hops: list[Hop]) -> Table:
     drawn.add_column("result", overflow="fold")
     for hop in hops:
         span = hop.span
-        name = f"{'  ' * hop.depth}{_KINDS.get(span.kind, '')}{span.name}" + (
-            f"  x{hop.times}" if hop.times > 1 else ""
-        )
+        times = f"  x{hop.times}" if hop.times > 1 else ""
+        name = f"{'  ' * hop.depth}{_KINDS.get(span.kind, '')}{_short(span.name)}{times}"
         drawn.add_row(
             f"{hop.offset * 1e3:,.1f} ms",
             f"{span.seconds * 1e3:,.1f} ms",
@@ -64,9 +68,12 @@ def table(hops: list[Hop]) -> Table:
     return drawn
 
 
-_KINDS = {"http.client": "call ", "db": "database: ", "libvirt": "libvirt: ", "handle": "handle "}
+def _short(text: str) -> str:
+    """`text` with the beginnings of its UUIDs: enough to tell them apart, and a hop stays one line."""
+    return _UUID.sub("\\1…", text)
 
 
 def _result(hop: Hop) -> str:
-    facts = [str(hop.span.attributes[key]) for key in _SHOWN if hop.span.attributes.get(key) not in (None, "")]
+    shown = _SHOWN.get(hop.span.kind, _SHOWN_ELSE)
+    facts = [str(hop.span.attributes[key]) for key in shown if hop.span.attributes.get(key) not in (None, "")]
     return " ".join([*([] if hop.span.outcome == "ok" else [hop.span.outcome]), *facts])

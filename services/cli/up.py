@@ -16,7 +16,7 @@ from novaflow.config import Config
 from novaflow.errors import Invalid, ServiceUnavailable
 from services import settings
 from services.cli.options import state_dir_option
-from services.cloud import ORDER, addresses, cloud, is_running, owning
+from services.cloud import ORDER, UP, addresses, cloud, is_running, owner, owning
 from services.logs import configure
 from services.loops import loop_factory
 from services.supervisor import READY
@@ -57,14 +57,25 @@ def up(config_path: Path | None, processes: bool, detach: bool, **flags: Any) ->
     configure(config, "novaflow")
     here = () if processes else ORDER
     with owning(Path(config.state_dir)), asyncio.Runner(loop_factory=loop_factory(config, here)) as runner:
-        runner.run(_serve(config, processes=processes))
+        try:
+            runner.run(_serve(config, processes=processes))
+        except asyncio.CancelledError:
+            raise ServiceUnavailable(service="the cloud", reason="it was stopped before it was ready") from None
 
 
 async def _serve(config: Config, *, processes: bool) -> None:
     stop = asyncio.Event()
+    starting = asyncio.current_task()
+
+    def end() -> None:
+        stop.set()
+        if starting:
+            starting.cancel()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     async with cloud(config, processes=processes, on_notice=_say) as running:
+        starting = None  # from here on a signal drains
         for name, url in addresses(running).items():
             _say(f"{name:18} {url}")
         _say(f"{'clouds.yaml':18} {Path(running.state_dir).absolute() / 'clouds.yaml'}")
@@ -127,7 +138,7 @@ def _detach(state_dir: Path) -> None:
 @click.command()
 @state_dir_option
 def down(state_dir: Path | None) -> None:
-    """Stop the cloud of a state directory and wait until it has drained.
+    """Stop the cloud of a state directory and wait until it has drained. Does nothing when none runs.
 
     \b
     Example:
@@ -135,8 +146,9 @@ def down(state_dir: Path | None) -> None:
     """
     directory = state_dir or settings.default_state_dir()
     if not is_running(directory):
-        raise Invalid(reason=f"no cloud runs in {directory}")
-    pid = _facts(directory)["pid"]
+        click.echo(f"no cloud runs in {directory}")
+        return
+    pid = owner(directory)
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + _DOWN_TIMEOUT
     while is_running(directory):
@@ -159,7 +171,8 @@ def status(state_dir: Path | None) -> None:
     """
     directory = state_dir or settings.default_state_dir()
     if not is_running(directory):
-        raise Invalid(reason=f"no cloud runs in {directory}")
+        killed = "; the last one ended without draining" if (directory / UP).exists() else ""
+        raise Invalid(reason=f"no cloud runs in {directory}{killed}")
     facts = _facts(directory)
     for name, pid in facts["processes"].items():
         click.echo(f"{name:18} process {pid}")
@@ -168,8 +181,10 @@ def status(state_dir: Path | None) -> None:
 
 
 def _facts(directory: Path) -> dict[str, Any]:
-    path = directory / "up.json"
+    path = directory / UP
     if not path.exists():
-        raise Invalid(reason=f"the cloud in {directory} is still starting")
+        raise ServiceUnavailable(
+            service=f"the cloud in {directory}", reason=f"process {owner(directory)} starts or drains it"
+        )
     found: dict[str, Any] = json.loads(path.read_text())
     return found

@@ -1,0 +1,94 @@
+"""From flags and files to one configuration."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from novaflow.config import Config
+from novaflow.errors import Invalid
+from services import settings
+
+
+def test_a_flag_is_stronger_than_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "novaflow.toml"
+    file.write_text('[bus]\nurl = "amqp://file/"\nprefetch = 7\n[compute]\nvirt = "fake"\nhosts = 3\n')
+
+    config = settings.with_flags(settings.read(file), bus="memory://", hosts=2)
+
+    assert (config.bus.url, config.bus.prefetch) == ("memory://", 7)
+    assert (config.compute.virt, config.compute.hosts) == ("fake", 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("mysql://nova:x@db/nova", "mysql+asyncmy://nova:x@db/nova"),
+        ("mariadb://db/nova", "mysql+asyncmy://db/nova"),
+        ("sqlite:///f", "sqlite+aiosqlite:///f"),
+        ("mysql+asyncmy://db/nova", "mysql+asyncmy://db/nova"),
+        ("private", "private"),
+    ],
+)
+def test_a_database_url_gets_the_driver_in_use(given: str, meant: str) -> None:
+    assert settings.async_url(given) == meant
+
+
+def test_a_port_base_gives_four_ports_in_a_row() -> None:
+    config = settings.with_flags(Config(), port_base=6000)
+
+    ports = (config.identity.port, config.identity.admin_port, config.image.port, config.api.port)
+    assert ports == (6000, 6001, 6002, 6003)
+
+
+def test_port_base_zero_gives_four_different_ports() -> None:
+    config = settings.with_flags(Config(), port_base=0)
+
+    ports = {config.identity.port, config.identity.admin_port, config.image.port, config.api.port}
+    assert len(ports) == 4
+    assert 0 not in ports
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [("[bus]\nprefech = 1\n", "prefech"), ('[api]\nport = "x"\n', "$.api.port"), ("[bus\n", "novaflow.toml")],
+)
+def test_a_mistake_is_told_with_its_file_and_key(tmp_path: Path, text: str, key: str) -> None:
+    file = tmp_path / "novaflow.toml"
+    file.write_text(text)
+
+    with pytest.raises(Invalid) as refused:
+        settings.read(file)
+
+    assert str(file) in str(refused.value)
+    assert key in str(refused.value)
+
+
+def test_a_missing_file_is_told_by_name(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match=r"no configuration file .*absent\.toml"):
+        settings.read(tmp_path / "absent.toml")
+
+
+def test_what_is_saved_is_read_again_and_nobody_elses_business(tmp_path: Path) -> None:
+    config = settings.with_flags(Config(), state_dir=tmp_path / "state", bus="amqp://nova:secret@broker/")
+
+    path = settings.save(config)
+
+    assert settings.running_config(tmp_path / "state") == config
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_private_file_replaces_a_public_one_by_a_private_one(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    path.chmod(0o644)
+
+    settings.write_private(path, "new")
+
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("new", 0o600)
+
+
+def test_a_directory_without_a_cloud_says_how_to_start_one(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="novaflow up --state-dir"):
+        settings.running_config(tmp_path)
