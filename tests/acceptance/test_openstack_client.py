@@ -30,7 +30,7 @@ async def test_a_user_works_through_the_openstack_client(
         await looks_around(openstack, server_id)
         await openstack.text("server", "delete", "--wait", "web")
         assert await openstack.json("server", "list") == []
-        with pytest.raises(CommandFailed, match="No server found for web"):
+        with pytest.raises(CommandFailed, match="No Server found for web"):
             await openstack.text("server", "show", "web")
 
 

@@ -39,6 +39,7 @@ count_boots() {
   [ -f /disk/boots ] && read -r boots </disk/boots
   boots=$((boots + 1))
   echo "$boots" >/disk/boots
+  sync # a hard reboot may come at any time
   say "boot $boots"
 }
 
