@@ -26,6 +26,7 @@ class BuildInstance(Value, frozen=True, kw_only=True):
     spec: RequestSpec
     attempt: int = 1
     tried: tuple[str, ...] = ()
+    last_failure: str = ""  # why the last of them failed it
     admin_password: str = ""
 
     def __repr__(self) -> str:

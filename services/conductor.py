@@ -98,7 +98,9 @@ class Conductor:
         state = await self._servers.advance(
             ask.server_id, ask.task_id, Event.RESCHEDULED, host=ask.host, fault=ask.fault
         )
-        again = msgspec.structs.replace(ask.build, attempt=ask.build.attempt + 1, tried=(*ask.build.tried, ask.host))
+        again = msgspec.structs.replace(
+            ask.build, attempt=ask.build.attempt + 1, tried=(*ask.build.tried, ask.host), last_failure=ask.fault.message
+        )
         await self._bus.cast(BUILD_INSTANCES, again)
         return _told(state)
 

@@ -112,7 +112,11 @@ class Scheduler:
         """Record that no host was found, unless an earlier run of the same order took the last room: then go on with that."""
         try:
             await self._servers.advance(
-                ask.server_id, ask.task_id, Event.BUILD_FAILED, fault=fault_of(error), is_unplaced=True
+                ask.server_id,
+                ask.task_id,
+                Event.BUILD_FAILED,
+                fault=fault_of(error, ask.last_failure),
+                is_unplaced=True,
             )
         except TaskSuperseded:
             host = await self._earlier_host(ask)

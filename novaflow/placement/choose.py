@@ -52,10 +52,12 @@ def choose(
     return dice.choice(equals) if dice else equals[0]
 
 
-def fault_of(error: NoValidHost) -> Fault:
-    """What the server shows when it fits nowhere: Nova's sentence, then host by host why."""
+def fault_of(error: NoValidHost, last_failure: str = "") -> Fault:
+    """What the server shows when it fits nowhere: Nova's sentence, why the last host that tried failed, then host by host why."""
     reasons = "; ".join(f"{host}: {why}" for host, why in sorted(error.refusals.items()))
-    told = f"No valid host was found. There are not enough hosts available. {reasons or 'There is no host at all.'}"
+    tried = f"The last attempt failed: {last_failure.rstrip('.')}. " if last_failure else ""
+    why = reasons or "There is no host at all."
+    told = f"No valid host was found. There are not enough hosts available. {tried}{why}"
     return Fault(code=FAULT_CODE, message=_shortened(told, MESSAGE_LENGTH), details=_shortened(reasons, DETAILS_LENGTH))
 
 

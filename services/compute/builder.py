@@ -68,9 +68,7 @@ class Builder:
     async def _build(self, ask: BuildInstance, plan: BuildPlan, slot: Slot) -> None:
         records = self._host.records
         images = await slot.unless_taken_over(self._images.find(plan.server, ask.context.token))
-        addresses = await self._addresses(ask)
-        # No build has a volume to wait for: both steps are one report, and one transaction.
-        await records.progress(ask, Event.DEVICES_WANTED, then=(Event.SPAWN_STARTED,))
+        addresses = await self._begin_spawn(ask)
         files = await slot.unless_taken_over(self._images.fetch(images))
         self._images.note_use(self._host.name, ask.server_id, files)
         await self._spawn(self._guest(ask, plan, files, addresses), slot)
@@ -81,12 +79,18 @@ class Builder:
         self._host.told[ask.server_id] = power
         await records.progress(ask, Event.SPAWNED, power)
 
-    async def _addresses(self, ask: BuildInstance) -> tuple[Address, ...]:
-        """The server's addresses; none, by way of the same state, for a server whose owner asked for no network."""
-        if ask.spec.wants_network:
-            return await self._host.records.allocate_network(ask)
-        await self._host.records.progress(ask, Event.NETWORK_WANTED)
-        return ()
+    async def _begin_spawn(self, ask: BuildInstance) -> tuple[Address, ...]:
+        """Walk from the accepted build to spawning; the server's addresses, none where no network was asked for.
+
+        No build has a volume to wait for, so steps that follow at once are one report, and one transaction.
+        """
+        records = self._host.records
+        if not ask.spec.wants_network:
+            await records.progress(ask, Event.NETWORK_WANTED, then=(Event.DEVICES_WANTED, Event.SPAWN_STARTED))
+            return ()
+        addresses = await records.allocate_network(ask)
+        await records.progress(ask, Event.DEVICES_WANTED, then=(Event.SPAWN_STARTED,))
+        return addresses
 
     async def _spawn(self, guest: GuestSpec, slot: Slot) -> None:
         await slot.unless_taken_over(self._spawns.acquire())

@@ -36,12 +36,13 @@ async def test_a_build_that_every_host_fails_says_so_as_nova_does(tmp_path: Path
         )
 
 
-async def test_with_no_host_left_to_try_every_host_says_why(tmp_path: Path) -> None:
+async def test_with_no_host_left_to_try_the_last_failure_and_every_host_say_why(tmp_path: Path) -> None:
     async with cloud(tmp_path, before=Broken("spawn")) as world:
         (server,) = await world.boot()
 
         assert server.fault is not None
         assert server.fault.message == (
             "No valid host was found. There are not enough hosts available. "
+            f"The last attempt failed: spawn failed for {server.id}: the hypervisor is broken. "
             "c-1: retry: the build failed on this host already; c-2: retry: the build failed on this host already"
         )
