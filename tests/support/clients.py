@@ -27,7 +27,17 @@ def environment(lock: Path) -> Path:
         if not (directory / "complete").exists():
             run = {"check": True, "timeout": _INSTALL_TIMEOUT, "stdout": subprocess.DEVNULL}
             subprocess.run([sys.executable, "-m", "venv", "--clear", directory], **run)  # type: ignore[call-overload]
-            install = [directory / "bin" / "python", "-m", "pip", "install", "-qqq", "--no-deps", "--require-hashes", "-r", lock]
+            install = [
+                directory / "bin" / "python",
+                "-m",
+                "pip",
+                "install",
+                "-qqq",
+                "--no-deps",
+                "--require-hashes",
+                "-r",
+                lock,
+            ]
             subprocess.run(install, **run)  # type: ignore[call-overload]
             (directory / "complete").touch()
     return directory / "bin"
