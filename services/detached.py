@@ -30,8 +30,8 @@ async def detached(
     Raises ServiceUnavailable with the cloud's last words when it does not get ready.
     """
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.cli", "up", "--state-dir", str(state_dir), *arguments),
-        stdin=asyncio.subprocess.DEVNULL,
+        *(sys.executable, "-m", "services.cli", "up", "--supervised", "--state-dir", str(state_dir), *arguments),
+        stdin=asyncio.subprocess.PIPE,  # closed by the kernel should this process be killed: the cloud then ends
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -167,3 +168,12 @@ async def _drain(children: Sequence[Child], timeout: float) -> None:
     for child in reversed(children):
         child.stop()
         await child.ended(max(deadline - loop.time(), _LAST_MOMENT))
+
+
+async def stop_with_parent() -> None:
+    """For the supervised process itself: end as by SIGTERM when the other end of its standard input closes."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await reader.read()
+    os.kill(os.getpid(), signal.SIGTERM)

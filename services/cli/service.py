@@ -1,8 +1,5 @@
 """One service as its own process, against a broker and a database."""
 
-import asyncio
-import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,7 @@ from novaflow.config import Config
 from novaflow.errors import Invalid
 from services import all_in_one, settings
 from services.runtime import Runtime
-from services.supervisor import READY
+from services.supervisor import READY, stop_with_parent
 
 _HELP = {
     "identity": "Run the identity service (Keystone's APIs).",
@@ -59,16 +56,7 @@ def _ready(runtime: Runtime, supervised: bool) -> None:  # noqa: FBT001
     click.echo(READY)
     sys.stdout.flush()
     if supervised:
-        runtime.spawn(_stop_with_parent(), "stop with the supervisor")
-
-
-async def _stop_with_parent() -> None:
-    """End as by SIGTERM when the supervisor's end of the pipe closes."""
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    await reader.read()
-    os.kill(os.getpid(), signal.SIGTERM)
+        runtime.spawn(stop_with_parent(), "stop with the supervisor")
 
 
 identity = _command("identity")

@@ -19,7 +19,7 @@ from services.cli.options import state_dir_option
 from services.cloud import ORDER, UP, addresses, cloud, is_running, owner, owning
 from services.logs import configure
 from services.loops import loop_factory
-from services.supervisor import READY
+from services.supervisor import READY, stop_with_parent
 
 _DETACH_TIMEOUT: Final = 120.0  # seconds a detached cloud may take to get ready
 _DOWN_TIMEOUT: Final = 90.0  # seconds a cloud may take to drain
@@ -41,7 +41,8 @@ _DOWN_TIMEOUT: Final = 90.0  # seconds a cloud may take to drain
 @click.option("--config", "config_path", type=click.Path(path_type=Path, dir_okay=False), help="A novaflow.toml.")
 @click.option("--processes", is_flag=True, help="Every service as its own process, supervised.")
 @click.option("--detach", is_flag=True, help="Return when the cloud is ready; `novaflow down` stops it.")
-def up(config_path: Path | None, processes: bool, detach: bool, **flags: Any) -> None:  # noqa: FBT001
+@click.option("--supervised", is_flag=True, hidden=True)
+def up(config_path: Path | None, processes: bool, detach: bool, supervised: bool, **flags: Any) -> None:  # noqa: FBT001
     """Start a cloud and serve until SIGINT or SIGTERM.
 
     \b
@@ -58,12 +59,12 @@ def up(config_path: Path | None, processes: bool, detach: bool, **flags: Any) ->
     here = () if processes else ORDER
     with owning(Path(config.state_dir)), asyncio.Runner(loop_factory=loop_factory(config, here)) as runner:
         try:
-            runner.run(_serve(config, processes=processes))
+            runner.run(_serve(config, processes=processes, supervised=supervised))
         except asyncio.CancelledError:
             raise ServiceUnavailable(service="the cloud", reason="it was stopped before it was ready") from None
 
 
-async def _serve(config: Config, *, processes: bool) -> None:
+async def _serve(config: Config, *, processes: bool, supervised: bool) -> None:
     stop = asyncio.Event()
     starting = asyncio.current_task()
 
@@ -81,9 +82,12 @@ async def _serve(config: Config, *, processes: bool) -> None:
         _say(f"{'clouds.yaml':18} {Path(running.state_dir).absolute() / 'clouds.yaml'}")
         _say(READY)
         async with asyncio.TaskGroup() as tasks:
-            seeding = tasks.create_task(_offer_guest_image(running))
+            loops = [tasks.create_task(_offer_guest_image(running))]
+            if supervised:
+                loops.append(tasks.create_task(stop_with_parent()))
             await stop.wait()
-            seeding.cancel()
+            for loop in loops:
+                loop.cancel()
         _say("draining")
 
 
