@@ -6,7 +6,7 @@ a lost one all that lie idle: they went to the same server.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 
 from sqlalchemy.exc import DBAPIError
@@ -29,10 +29,10 @@ class Connections:
             try:
                 yield connection
             except Exception as error:
-                await self._take_back(connection, error)
+                await _unless_cancelled(self._take_back(connection, error), connection)
                 raise
             except BaseException:
-                # Cancelled: the server may still be answering, so nobody can use this connection again.
+                # Cancelled: as in _unless_cancelled.
                 await asyncio.shield(_throw_away(connection))
                 raise
             self._idle.append(connection)
@@ -58,6 +58,15 @@ class Connections:
     async def _forget(self) -> None:
         while self._idle:
             await _throw_away(self._idle.pop())
+
+
+async def _unless_cancelled(work: Awaitable[None], connection: AsyncConnection) -> None:
+    """Whoever is cancelled leaves a server that may still be answering, so nobody can use the connection again."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        await asyncio.shield(_throw_away(connection))
+        raise
 
 
 async def _throw_away(connection: AsyncConnection) -> None:
