@@ -126,7 +126,7 @@ async def _image(cloud: OpenStack) -> str | None:
 
 async def _boot(cloud: OpenStack, image: str) -> str:
     user_data = base64.b64encode(_USER_DATA.encode()).decode()
-    return await cloud.boot("demo", image, "1", user_data=user_data, config_drive=True)
+    return await cloud.boot("demo", image, "1", user_data=user_data, config_drive=True, networks="auto")
 
 
 async def _watch(show: _Show, cloud: OpenStack, server_id: str, state_dir: Path) -> None:
