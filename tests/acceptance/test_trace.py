@@ -44,6 +44,7 @@ async def boot(cloud: OpenStack, image: str) -> str:
         while (server := await cloud.server(server_id)) is None or server["status"] == "BUILD":
             await asyncio.sleep(0.05)
     assert server["status"] == "ACTIVE"
+    await cloud.server(server_id)  # a look that surely began after the last transition was told
     return server_id
 
 
