@@ -4,10 +4,10 @@ SHELL := /bin/sh
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup check test demo demo-full up bench lock docs clean
+.PHONY: help setup check test demo demo-full up bench bench-queue lock docs clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing (packages with root or sudo, Python packages into .venv)
 	@etc/setup.sh
@@ -32,6 +32,9 @@ up: setup ## Start a cloud that stays, until Ctrl-C
 
 bench: setup ## Measure a cloud on RabbitMQ and MariaDB with the fake driver; JSON and a table
 	@$(BIN)/novaflow bench boot --private --json - $(ARGS)
+
+bench-queue: setup ## Measure the bus beside its peers and the limit; a table, queue.json and queue.html
+	@$(BIN)/novaflow bench queue --peers all --json queue.json --html queue.html $(ARGS)
 
 lock: ## Pin the Python packages again (needs uv in .venv)
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -2,7 +2,7 @@
 
 A topic exchange (`nova`), a shared queue `<topic>`, a queue `<topic>.<host>` per server, a fanout exchange `<topic>_fanout`
 with a queue per server, a reply queue per process. The connection comes back by itself, at once and then with
-growing, jittered pauses, with every consumer; what waits for it goes on in order. With rpc.amqp_session the only importer of aio_pika.
+growing, jittered pauses, with every consumer; what waits for it goes on in order. Only rpc.amqp and its siblings import aio_pika.
 """
 
 import asyncio
@@ -10,30 +10,36 @@ import itertools
 import logging
 import random
 import secrets
+from collections.abc import Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
-from rpc.amqp_session import Consumer, Session, SessionLost, Tag
-from rpc.errors import NotConnected, Refused
+from rpc.address import Address
+from rpc.amqp_connect import enter
+from rpc.amqp_path import SessionLost
+from rpc.amqp_session import Consumer, Session
+from rpc.errors import Misconfigured, NotConnected, Refused
 from rpc.replies import Replies
 from rpc.settings import BusSettings
-from rpc.transport import Delivery, Destination, Message, Receive, Subscription, reply_queue
+from rpc.transport import Assurance, Delivery, Destination, Message, Receive, Role, Subscription, reply_queue
 
 _log = logging.getLogger(__name__)
 
 _FIRST_PAUSE: Final = 0.1  # seconds between two attempts to connect; doubles
 _LONGEST_PAUSE: Final = 2.0
 _CONNECT_TIMEOUT: Final = 10.0
-_HEARTBEAT: Final = 10  # seconds; a silent broker is given up after about three of them
 _WAITING_LIMIT: Final = 10_000  # messages that may wait for the broker
 
 
 class AmqpTransport:
-    """One connection to a broker, kept."""
+    """One connection to a broker, kept: to any node of a cluster."""
 
-    def __init__(self, url: str, settings: BusSettings) -> None:
+    def __init__(self, address: Address, settings: BusSettings, *, plain: bool = False) -> None:
         self.replies: Final = Replies(settings.max_message_bytes)
-        self._url, self._where = _checked(url)
+        self.reconnects = 0
+        self.loop: Final = asyncio.get_running_loop()
+        self._address = address
+        self._where = address.where
+        self._is_plain = plain
         self._settings = settings
         self._consumers: dict[Consumer, None] = {}
         self._reply_queue: str | None = None
@@ -41,15 +47,20 @@ class AmqpTransport:
         self._session: Session | None = None
         self._orders = itertools.count()
         self._waiting: dict[int, asyncio.Future[None]] = {}
-        self._refusal: Refused | None = None
+        self._refusal: Refused | Misconfigured | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._jitter = random.SystemRandom()
+        # Of the nodes; each process begins with another, so that they share the connections.
+        self._turn = self._jitter.randrange(len(address.nodes))
 
     @classmethod
-    async def open(cls, url: str, settings: BusSettings) -> "AmqpTransport":
-        """Connect, waiting at most publish_timeout for the broker; raises NotConnected, Refused, ValueError."""
+    async def open(cls, address: Address, settings: BusSettings, *, plain: bool = False) -> "AmqpTransport":
+        """Connect, waiting at most publish_timeout for the broker; raises NotConnected, Refused, Misconfigured.
+
+        `plain` sends messages through aiormq's channels, as happens where our own hot path does not fit.
+        """
         _quiet_libraries()
-        transport = cls(url, settings)
+        transport = cls(address, settings, plain=plain)
         transport._keeper = asyncio.create_task(transport._keep(), name=f"connection to {transport._where}")
         try:
             await transport._live(next(transport._orders), transport._deadline(None))
@@ -58,8 +69,26 @@ class AmqpTransport:
             raise
         return transport
 
+    @property
+    def reply_name(self) -> str:
+        """The name of the reply queue while the broker is there and it is consumed."""
+        return "" if self._session is None else self._reply_queue or ""
+
+    @property
+    def is_connected(self) -> bool:
+        """Is the broker there now?"""
+        return self._session is not None
+
+    @property
+    def waiting(self) -> int:
+        """How many operations wait for the broker."""
+        return len(self._waiting)
+
     async def publish(self, to: Destination, message: Message, *, timeout: float | None = None) -> None:
-        """Send; an assured message goes out again on the next connection if this one ends before its confirm."""
+        """Send; a message to be confirmed goes out again on the next connection if this one ends before its confirm."""
+        session = self._session
+        if session is not None and message.assurance is not Assurance.CONFIRMED and session.post(to, message):
+            return None
         deadline = self._deadline(timeout)
         order = next(self._orders)
         while True:
@@ -67,13 +96,13 @@ class AmqpTransport:
             try:
                 return await session.publish(to, message, deadline)
             except SessionLost:
-                if not message.assured:
+                if message.assurance is not Assurance.CONFIRMED:
                     # Without a confirm nobody knows, and nobody promised; as with a real Icehouse.
                     return None
 
-    async def consume(self, source: Destination, receive: Receive) -> Subscription:
-        """Declare the queue and deliver its messages to `receive`, now and after every reconnect."""
-        return await self._consume(Consumer(source, receive), None)
+    async def consume(self, sources: Sequence[Destination], receive: Receive) -> Subscription:
+        """Declare the queues and deliver their messages to `receive`, now and after every reconnect."""
+        return await self._consume([Consumer(source, receive) for source in sources], None)
 
     async def reply_queue(self, *, timeout: float | None = None) -> str:
         """The name of this process's reply queue."""
@@ -81,19 +110,19 @@ class AmqpTransport:
             async with self._opening:
                 if self._reply_queue is None:
                     consumer = Consumer(reply_queue(f"reply_{secrets.token_hex(16)}"), self._answered)
-                    await self._consume(consumer, timeout)
+                    await self._consume([consumer], timeout)
                     self._reply_queue = consumer.queue
         if self._session is None:
             await self._live(next(self._orders), self._deadline(timeout))
         return self._reply_queue
 
-    async def ack(self, delivery: Delivery) -> None:
+    def ack(self, delivery: Delivery) -> None:
         """The message is dealt with."""
-        await _settle(delivery, requeue=False)
+        _origin(delivery).ack(delivery.tag)
 
-    async def nack(self, delivery: Delivery) -> None:
+    def nack(self, delivery: Delivery) -> None:
         """Give the message back to its queue."""
-        await _settle(delivery, requeue=True)
+        _origin(delivery).nack(delivery.tag)
 
     async def close(self) -> None:
         """Disconnect."""
@@ -104,46 +133,48 @@ class AmqpTransport:
         self._refusal = None
         self.replies.lost()
 
-    async def drop(self, consumer: Consumer) -> None:
-        """Stop a consumer for good."""
-        self._consumers.pop(consumer, None)
+    async def drop(self, consumers: Sequence[Consumer]) -> None:
+        """Stop consumers for good."""
+        for consumer in consumers:
+            self._consumers.pop(consumer, None)
         if self._session is not None:
             try:
-                await self._session.detach(consumer, self._deadline(None))
+                await self._session.detach(consumers, self._deadline(None))
             except (SessionLost, TimeoutError):
-                _log.debug("%s needs no cancelling: its connection is gone", consumer.queue)
+                _log.debug("%d consumers need no cancelling: their connection is gone", len(consumers))
 
-    async def _consume(self, consumer: Consumer, timeout: float | None) -> Subscription:
+    async def _consume(self, consumers: Sequence[Consumer], timeout: float | None) -> Subscription:
         deadline = self._deadline(timeout)
         order = next(self._orders)
-        self._consumers[consumer] = None
+        self._consumers.update(dict.fromkeys(consumers))
         try:
             while True:
                 session = self._session or await self._live(order, deadline)
                 try:
-                    await session.attach(consumer, deadline)
+                    await session.attach(consumers, deadline)
                 except SessionLost:
                     continue
-                return _Subscription(self, consumer)
-        except TimeoutError:
-            self._consumers.pop(consumer, None)
-            raise NotConnected(f"the broker at {self._where} did not let us consume {consumer.queue} in time") from None
-        except BaseException:
-            self._consumers.pop(consumer, None)
+                return _Subscription(self, consumers)
+        except BaseException as error:
+            for consumer in consumers:
+                self._consumers.pop(consumer, None)
+            if isinstance(error, TimeoutError):
+                names = ", ".join(consumer.queue for consumer in consumers[:3])
+                raise NotConnected(f"the broker at {self._where} did not let us consume {names} in time") from None
             raise
 
     async def _live(self, order: int, deadline: float) -> Session:
         """The session, once there is one. Who began earlier (`order`) goes on earlier."""
         if len(self._waiting) >= _WAITING_LIMIT:
             raise NotConnected(f"{len(self._waiting)} messages wait for the broker at {self._where} already")
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[None] = self.loop.create_future()
         try:
             async with asyncio.timeout_at(deadline):
                 while self._session is None:
                     if self._keeper is None or self._keeper.done():
                         raise self._refusal or NotConnected(f"the connection to {self._where} is closed")
                     if turn.done():
-                        turn = asyncio.get_running_loop().create_future()
+                        turn = self.loop.create_future()
                     self._waiting[order] = turn
                     await turn
         except TimeoutError:
@@ -173,11 +204,11 @@ class AmqpTransport:
                     _log.warning("lost the broker at %s: %s", self._where, session.reason or "connection closed")
                 finally:
                     await session.close()
-        except Refused as refusal:
+        except (Refused, Misconfigured) as refusal:
             self._refusal = refusal
         finally:
             # Whoever waits for a session learns that none will come, once this task has ended.
-            asyncio.get_running_loop().call_soon(self._wake)
+            self.loop.call_soon(self._wake)
 
     def _forget(self, session: Session) -> None:
         if self._session is session:
@@ -185,75 +216,81 @@ class AmqpTransport:
             self.replies.lost()
 
     async def _connect(self, *, is_first: bool) -> Session:
-        """Connect and restore, as often as it takes; raises Refused the first time only, when nobody relies on us yet."""
+        """Connect and restore, as often as it takes, to one node after the other.
+
+        The first time only, when nobody relies on us yet, it raises Refused and Misconfigured.
+        """
         pause = _FIRST_PAUSE
-        loop = asyncio.get_running_loop()
+        loop = self.loop
         began = loop.time()
         while True:
-            try:
-                session = await self._restored()
-            except Refused as refusal:
-                if is_first:
-                    raise
-                _log.warning("%s", refusal)
-            except (SessionLost, TimeoutError) as error:
-                _log.debug("no connection to %s: %s", self._where, error.__cause__ or error)
-            else:
-                if not is_first:
-                    _log.warning("connected to %s again after %.1f s", self._where, loop.time() - began)
-                return session
+            for _ in self._address.nodes:
+                try:
+                    session = await self._restored()
+                except (Refused, Misconfigured) as refusal:
+                    if is_first:
+                        raise
+                    _log.warning("%s", refusal)
+                except (SessionLost, TimeoutError) as error:
+                    _log.debug("no connection to %s: %s", self._where, error.__cause__ or error)
+                else:
+                    if not is_first:
+                        self.reconnects += 1
+                        _log.warning("connected to %s again after %.1f s", self._where, loop.time() - began)
+                    return session
+                # The next node at once; only when all were tried is there a pause.
+                self._turn += 1
             await asyncio.sleep(pause * self._jitter.uniform(0.5, 1.0))
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _restored(self) -> Session:
         """A new session on which everything consumes that did before."""
-        session = await Session.open(self._url, self._settings, _CONNECT_TIMEOUT, self._forget)
+        nodes = self._address.nodes
+        node = nodes[self._turn % len(nodes)]
+        ends = self.loop.time() + _CONNECT_TIMEOUT
+        opened = await enter(self._address, node, ends, plain=self._is_plain)
+        session = await Session.open(opened, self._settings, ends, self._forget, self.replies.unrouted)
         try:
-            deadline = asyncio.get_running_loop().time() + self._settings.publish_timeout + _CONNECT_TIMEOUT
-            for consumer in list(self._consumers):
-                await session.attach(consumer, deadline)
-                if consumer not in self._consumers:  # dropped meanwhile
-                    await session.detach(consumer, deadline)
+            deadline = ends + self._settings.publish_timeout
+            consumers = list(self._consumers)
+            # The queue of the replies first and by itself: it lives on another channel.
+            for group in _by_channel(consumers):
+                await session.attach(group, deadline)
+            dropped = [consumer for consumer in consumers if consumer not in self._consumers]
+            await session.detach(dropped, deadline)
         except BaseException:
             await session.close()
             raise
         return session
 
     def _answered(self, delivery: Delivery) -> None:
-        self.replies.receive(delivery.body)
+        self.replies.receive(delivery.content)
 
     def _deadline(self, timeout: float | None) -> float:
         seconds = self._settings.publish_timeout if timeout is None else timeout
-        return asyncio.get_running_loop().time() + seconds
+        return self.loop.time() + seconds
 
 
 class _Subscription:
-    def __init__(self, transport: AmqpTransport, consumer: Consumer) -> None:
+    def __init__(self, transport: AmqpTransport, consumers: Sequence[Consumer]) -> None:
         self._transport = transport
-        self._consumer = consumer
+        self._consumers = consumers
 
     async def cancel(self) -> None:
         """No more deliveries. Those already made stay the receiver's to settle."""
-        await self._transport.drop(self._consumer)
+        await self._transport.drop(self._consumers)
 
 
-async def _settle(delivery: Delivery, *, requeue: bool) -> None:
-    if not isinstance(delivery.tag, Tag):
+def _origin(delivery: Delivery) -> Session:
+    if not isinstance(delivery.origin, Session):
         raise TypeError("this delivery is not from an AMQP transport")
-    await delivery.tag.session.settle(delivery.tag.number, requeue=requeue)
+    return delivery.origin
 
 
-def _checked(url: str) -> tuple[str, str]:
-    """The URL with our heartbeat, and the part of it that may be shown."""
-    try:
-        parts = urlsplit(url)
-        where = f"{parts.hostname or 'localhost'}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
-    except ValueError:
-        raise ValueError("the broker's URL is malformed: is its password percent-encoded?") from None
-    if "heartbeat=" not in parts.query:
-        query = "&".join(filter(None, (parts.query, f"heartbeat={_HEARTBEAT}")))
-        url = parts._replace(query=query).geturl()
-    return url, where
+def _by_channel(consumers: Sequence[Consumer]) -> list[list[Consumer]]:
+    replies = [consumer for consumer in consumers if consumer.source.role is Role.REPLY]
+    others = [consumer for consumer in consumers if consumer.source.role is not Role.REPLY]
+    return [group for group in (replies, others) if group]
 
 
 def _quiet_libraries() -> None:

@@ -1,60 +1,44 @@
 """One live connection to an AMQP broker: its channels, what was declared on it, and how it ends.
 
 A session ends once and for all when anything goes wrong with it; rpc.amqp then opens the next one. aiormq has waits that
-no lost connection ends, and rejects others with CancelledError, so every operation runs through `_run`, which ends with the
-session or at its deadline, whichever is first.
+no lost connection ends, and rejects others with CancelledError, so every operation of it runs through `_run`, which ends with
+the session or at its deadline, whichever is first. Messages take the hot path (rpc.amqp_path).
 """
 
 import asyncio
-import itertools
 import logging
-import os
 import secrets
-import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
-from urllib.parse import unquote, urlsplit
+from typing import Any, Final, TypeVar
 
 import aio_pika
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq import spec
-from aiormq.abc import AbstractConnection, DeliveredMessage
+from aiormq.abc import AbstractConnection, ChannelFrame
 from aiormq.channel import Channel
-from aiormq.exceptions import (
-    AuthenticationError,
-    ChannelAccessRefused,
-    ChannelInvalidStateError,
-    ChannelPreconditionFailed,
-    ConnectionNotAllowed,
-    DeliveryError,
-    InvalidFrameError,
-    ProbableAuthenticationError,
-    PublishError,
-)
+from aiormq.exceptions import ChannelInvalidStateError
+from pamqp.base import Frame
 
+from rpc.amqp_connect import REFUSALS, Opened, why
+from rpc.amqp_fast import FastPath
+from rpc.amqp_path import HotPath, Rejected, SessionLost
+from rpc.amqp_plain import PlainPath
+from rpc.amqp_topology import Topology
 from rpc.errors import NotConnected, Refused, Unroutable
+from rpc.frames import UNREADABLE, headers_of
 from rpc.settings import BusSettings
-from rpc.transport import Delivery, Destination, Message, Receive, Role
+from rpc.transport import Assurance, Delivery, Destination, Message, Receive, Role, body_of
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-_REFUSALS: Final = (
-    AuthenticationError,
-    ProbableAuthenticationError,
-    ConnectionNotAllowed,
-    ChannelAccessRefused,
-    ChannelPreconditionFailed,
-)
-_OPEN_OK: Final = spec.Connection.OpenOk.name
 _SETTLE_TIMEOUT: Final = 10.0  # seconds until an acknowledgement that cannot be sent ends the session
 _CLOSE_TIMEOUT: Final = 5.0
-_REPLY_QUEUE_TTL: Final = 600_000  # milliseconds a reply queue outlives its process; oslo.messaging has 1800 s
-
-
-class SessionLost(Exception):
-    """The connection ended before the operation did; whether the broker saw it is not known."""
+_DECLARED_BY_PUBLISHERS: Final = frozenset((Role.SHARED, Role.DEAD))
+_REJECTED_PAUSE: Final = 0.2  # seconds until a message goes out again that the broker did not take
+_BATCH: Final = 100  # consumers whose declarations are written at once
+_DECLARING_CHANNELS: Final = 8  # for more than that
 
 
 @dataclass(eq=False)
@@ -66,16 +50,7 @@ class Consumer:
     queue: str = field(default="")
 
     def __post_init__(self) -> None:
-        is_fanout = self.source.role is Role.FANOUT
-        self.queue = f"{self.source.name}_{secrets.token_hex(16)}" if is_fanout else self.source.name
-
-
-@dataclass(frozen=True, slots=True)
-class Tag:
-    """What settles a delivery: a number that means something in one session only."""
-
-    session: "Session"
-    number: int
+        self.queue = f"{self.source.name}_{secrets.token_hex(16)}" if self.source.is_fanout else self.source.name
 
 
 class Session:
@@ -85,49 +60,47 @@ class Session:
     """
 
     def __init__(
-        self, connection: aio_pika.abc.AbstractConnection, settings: BusSettings, on_lost: Callable[["Session"], None]
+        self,
+        opened: Opened,
+        settings: BusSettings,
+        on_lost: Callable[["Session"], None],
+        on_unrouted: Callable[[str], None],
     ) -> None:
-        self._on_lost = on_lost
         self.lost: Final = asyncio.Event()
         self.reason: BaseException | None = None
-        self._connection = connection
+        self._opened = opened
+        self._connection: aio_pika.abc.AbstractConnection = opened.connection
         self._settings = settings
+        self._on_lost = on_lost
+        self._on_unrouted = on_unrouted
+        self._topology = Topology(settings)
         self._scopes: set[asyncio.Timeout] = set()
         self._declared: set[str] = set()
         self._tags: dict[Consumer, str] = {}
         self._declaring = asyncio.Lock()
-        self._message_ids = itertools.count(1)
+        self._renewing = asyncio.Lock()
+        self._age = 0  # of the channel with confirms: how many there were before
+        self._settling: set[asyncio.Task[None]] = set()
+        self._loop: Final = asyncio.get_running_loop()
+        self._is_lost = False
         self._amqp: AbstractConnection
-        self._topology: Channel
+        self._declares: Channel
         self._confirmed: Channel
         self._plain: Channel
         self._consuming: Channel
+        self._path: HotPath
 
     @classmethod
     async def open(
-        cls, url: str, settings: BusSettings, timeout: float, on_lost: Callable[["Session"], None]
+        cls,
+        opened: Opened,
+        settings: BusSettings,
+        deadline: float,
+        on_lost: Callable[["Session"], None],
+        on_unrouted: Callable[[str], None],
     ) -> "Session":
-        """Connect and declare the control exchange, within `timeout` seconds.
-
-        `on_lost` is called the moment the session ends, before anything that waits on it goes on. Raises Refused, SessionLost with the reason as its cause, TimeoutError.
-        """
-        deadline = asyncio.get_running_loop().time() + timeout
-        try:
-            async with asyncio.timeout_at(deadline):
-                connection = await aio_pika.connect(
-                    url, client_properties={"connection_name": f"{socket.gethostname()}:{os.getpid()}"}
-                )
-        except _REFUSALS as error:
-            raise Refused(f"the broker refused the connection: {_why(error)}") from None
-        except InvalidFrameError as error:
-            if _OPEN_OK not in str(error):
-                raise SessionLost from error
-            # aiormq does not say what the broker said, but this is where it objects to a virtual host.
-            name = unquote(urlsplit(url).path[1:]) or "/"
-            raise Refused(f"the broker does not let this user into the virtual host {name!r}, if it exists") from None
-        except CONNECTION_EXCEPTIONS as error:
-            raise SessionLost from error
-        session = cls(connection, settings, on_lost)
+        """Prepare a connection and declare the control exchange; raises SessionLost, Refused, TimeoutError."""
+        session = cls(opened, settings, on_lost, on_unrouted)
         try:
             await session._run(session._prepare(), deadline)
         except BaseException:
@@ -139,19 +112,23 @@ class Session:
         if self._connection.transport is None:
             raise SessionLost
         amqp = self._amqp = self._connection.transport.connection
-        self._watch(amqp.closing)
-        self._topology = await self._channel()
-        self._confirmed = await self._channel(confirms=True)
-        self._plain = await self._channel()
-        self._consuming = await self._channel()
-        # Not the topology's: what fails there fails for one caller, who hears why.
-        for channel in (self._confirmed, self._plain, self._consuming):
-            self._watch(channel.closing)
-        self._consuming.on_consumer_cancel_callbacks.add(self._on_cancelled)
-        await self._consuming.basic_qos(prefetch_count=self._settings.prefetch)
-        await self._topology.exchange_declare(
-            self._settings.exchange, exchange_type="topic", durable=self._settings.is_durable
-        )
+        amqp.closing.add_done_callback(self._on_closed)
+        self._declares = await self._channel()
+        confirmed = self._confirmed = await self._channel(confirms=True)
+        plain = self._plain = await self._channel()
+        consuming = self._consuming = await self._channel()
+        # Not the declaring one: what fails there fails for one caller, who hears why.
+        for channel in (confirmed, plain, consuming):
+            channel.closing.add_done_callback(self._on_closed)
+        consuming.on_consumer_cancel_callbacks.add(self._on_cancelled)
+        wire = self._opened.wire
+        if wire is None:
+            self._path = PlainPath(amqp, confirmed, plain, consuming)
+        else:
+            self._path = FastPath(wire, confirmed, plain, consuming, fail=self.lose, unrouted=self._on_unrouted)
+        # Holds for consumers that come after it.
+        await consuming.basic_qos(prefetch_count=self._settings.prefetch)
+        await self._declare([self._topology.control()])
 
     async def _channel(self, *, confirms: bool = False) -> Channel:
         channel = await self._amqp.channel(publisher_confirms=confirms, on_return_raises=confirms)
@@ -159,84 +136,153 @@ class Session:
             raise TypeError(f"aiormq opened a {type(channel).__name__}, not a channel")
         return channel
 
-    async def publish(self, to: Destination, message: Message, deadline: float) -> None:
-        """Send a message; if it is assured, until the broker has confirmed it.
+    def post(self, to: Destination, message: Message) -> bool:
+        """Send a message that is not confirmed, now; False when there is something to wait for first. Raises BadMessage."""
+        if self._is_lost or self._path.is_held or self._is_undeclared(to):
+            return False
+        body = body_of(message.content, self._settings.max_message_bytes)
+        exchange, key = self._topology.address(to)
+        is_mandatory = message.assurance is not Assurance.NONE
+        return self._path.publish(exchange, key, message, body, mandatory=is_mandatory) is None
 
-        Raises SessionLost, Unroutable, Refused, NotConnected when the deadline passes or the broker rejects the message.
+    async def publish(self, to: Destination, message: Message, deadline: float) -> None:
+        """Send a message; if it is to be confirmed, until the broker has done so.
+
+        Raises SessionLost, Unroutable, Refused, BadMessage, NotConnected when the deadline passes or the broker does not take the message.
         """
+        body = body_of(message.content, self._settings.max_message_bytes)
         try:
-            if to.role is Role.FANOUT or (to.name not in self._declared and self._declares(to)):
-                await self._declare(to, deadline)
-            await self._run(self._publish(to, message), deadline)
-        except PublishError:
+            if self._is_undeclared(to):
+                await self._see_to(to, deadline)
+            while True:
+                age = self._age
+                try:
+                    return await self._publish(to, message, body, deadline)
+                except Rejected:
+                    if self._loop.time() + _REJECTED_PAUSE > deadline:
+                        raise NotConnected(f"the broker rejected a message for {to.name}") from None
+                    # A channel that met a quorum queue without a leader goes on rejecting until that node is back.
+                    await self._run(self._renew(age), deadline)
+        except Unroutable:
             raise Unroutable(f"no queue takes messages for {to.name}") from None
-        except DeliveryError:
-            raise NotConnected(f"the broker rejected a message for {to.name}") from None
         except TimeoutError:
             raise NotConnected(f"the broker did not accept a message for {to.name} in time") from None
 
-    async def _publish(self, to: Destination, message: Message) -> None:
-        # A broker that is short of memory or disk says so; whoever publishes waits for its all-clear.
-        await self._amqp.ready()
-        channel = self._confirmed if message.assured else self._plain
-        if to.role is Role.FANOUT:
-            exchange, key = to.name, ""
-        elif to.role in (Role.SHARED, Role.HOST):
-            exchange, key = self._settings.exchange, to.name
-        else:
-            exchange, key = "", to.name
-        await channel.basic_publish(
-            message.body,
-            exchange=exchange,
-            routing_key=key,
-            mandatory=message.assured and to.role is not Role.FANOUT,
-            properties=spec.Basic.Properties(
-                content_type="application/json",
-                content_encoding="utf-8",
-                headers=dict(message.headers),
-                delivery_mode=2 if message.persistent else 1,
-                expiration=None if message.ttl is None else str(max(1, int(message.ttl * 1000))),
-                message_id=str(next(self._message_ids)),
-            ),
-            # Confirms bound what is under way; without them only the socket does.
-            wait=not message.assured,
-        )
-
-    async def attach(self, consumer: Consumer, deadline: float) -> None:
-        """Declare the consumer's queue and consume it; raises SessionLost, Refused, TimeoutError."""
-        if consumer in self._tags:
+    async def _publish(self, to: Destination, message: Message, body: bytes, deadline: float) -> None:
+        if self._path.is_held:
+            await self._run(self._path.room(), deadline)
+        elif self._is_lost:
+            raise SessionLost
+        exchange, key = self._topology.address(to)
+        is_mandatory = message.assurance is not Assurance.NONE and not to.is_fanout
+        confirmation = self._path.publish(exchange, key, message, body, mandatory=is_mandatory)
+        if confirmation is None:
             return
-        await self._declare(consumer.source, deadline, queue=consumer.queue)
+        if isinstance(confirmation, asyncio.Future):
+            await _until(confirmation, deadline)
+        else:
+            await self._run(confirmation, deadline)
+
+    async def _renew(self, age: int) -> None:
+        """After a while, publish on a new channel; once for all who were rejected on the one of this age."""
+        async with self._renewing:
+            if self._age != age:
+                return
+            await asyncio.sleep(_REJECTED_PAUSE)
+            old, self._confirmed = self._confirmed, await self._channel(confirms=True)
+            self._confirmed.closing.add_done_callback(self._on_closed)
+            self._path.renew(self._confirmed)
+            self._age += 1
+            old.closing.remove_done_callback(self._on_closed)
+            await old.close()
+
+    async def attach(self, consumers: Sequence[Consumer], deadline: float) -> None:
+        """Declare the consumers' queues and consume them; raises SessionLost, Refused, TimeoutError."""
+        new = [consumer for consumer in consumers if consumer not in self._tags]
+        are_declared = len(new) > _BATCH
+        if are_declared:
+            await self._run(self._declare_many(new), deadline)
+        for batch in _batches(new):
+            is_reply = batch[0].source.role is Role.REPLY
+            frames: list[Frame] = []
+            for consumer in batch:
+                if not are_declared:
+                    frames += self._topology.consumed(consumer.source, consumer.queue)
+                frames.append(self._consume(consumer))
+            channel = self._plain if is_reply else self._consuming
+            await self._run(self._send(channel, frames), deadline)
+
+    async def _declare_many(self, consumers: Sequence[Consumer]) -> None:
+        """Declare thousands of queues on several channels side by side: a broker writes each of them down in a transaction."""
+        channels = [await self._channel() for _ in range(_DECLARING_CHANNELS)]
+
+        async def declare(number: int) -> None:
+            for batch in _batches(consumers[number::_DECLARING_CHANNELS]):
+                frames: list[Frame] = []
+                for consumer in batch:
+                    frames += self._topology.consumed(consumer.source, consumer.queue)
+                await self._send(channels[number], frames)
+
+        await asyncio.gather(*(declare(number) for number in range(_DECLARING_CHANNELS)))
+        for channel in channels:
+            await channel.close()
+
+    def _consume(self, consumer: Consumer) -> Frame:
+        """Have deliveries go to the consumer, and the frame that asks for them."""
         is_reply = consumer.source.role is Role.REPLY
+        source, receive = consumer.source, consumer.receive
 
-        async def deliver(message: DeliveredMessage) -> None:
-            tag = message.delivery_tag
-            if tag is not None:
-                headers = message.header.properties.headers or {}
-                is_again = isinstance(message.delivery, spec.Basic.Deliver) and bool(message.delivery.redelivered)
-                consumer.receive(Delivery(body=message.body, headers=headers, redelivered=is_again, tag=Tag(self, tag)))
+        def deliver(headers: Mapping[str, object] | bytes, body: bytes, number: int, is_again: bool) -> None:  # noqa: FBT001
+            if isinstance(headers, bytes):
+                try:
+                    headers = headers_of(headers)
+                except UNREADABLE as error:
+                    # Other clients may send anything. Were it to end the session, the message would come again for ever.
+                    _log.warning("a message of %s has headers that cannot be read: %s", source.name, why(error))
+                    headers = {}
+            receive(
+                Delivery(source=source, content=body, headers=headers, redelivered=is_again, origin=self, tag=number)
+            )
 
-        tag = f"{consumer.queue}.{secrets.token_hex(4)}"
-        self._tags[consumer] = tag
-        channel = self._plain if is_reply else self._consuming
-        await self._run(channel.basic_consume(consumer.queue, deliver, no_ack=is_reply, consumer_tag=tag), deadline)
+        tag = self._tags[consumer] = f"{consumer.queue}.{secrets.token_hex(4)}"
+        self._path.expect(tag, deliver, is_reply=is_reply)
+        return spec.Basic.Consume(queue=consumer.queue, no_ack=is_reply, consumer_tag=tag, nowait=True)
 
-    async def detach(self, consumer: Consumer, deadline: float) -> None:
+    async def detach(self, consumers: Sequence[Consumer], deadline: float) -> None:
         """Stop consuming; raises SessionLost, TimeoutError."""
-        tag = self._tags.pop(consumer, None)
-        if tag is not None:
-            await self._run(self._consuming.basic_cancel(tag), deadline)
+        tags = [tag for consumer in consumers if (tag := self._tags.pop(consumer, None)) is not None]
+        for batch in _batches(tags):
+            frames = [spec.Basic.Cancel(consumer_tag=tag, nowait=True) for tag in batch]
+            await self._run(self._send(self._consuming, frames), deadline)
 
-    async def settle(self, number: int, *, requeue: bool) -> None:
-        """Acknowledge a delivery or give it back; without effect when the session is lost."""
-        channel = self._consuming
-        sending = channel.basic_nack(number, wait=False) if requeue else channel.basic_ack(number, wait=False)
-        try:
-            await self._run(sending, asyncio.get_running_loop().time() + _SETTLE_TIMEOUT)
-        except SessionLost:
-            _log.debug("delivery %d was not settled: its connection is gone", number)
-        except TimeoutError as error:
-            self.lose(error)
+    def ack(self, number: int) -> None:
+        """A delivery is dealt with; without effect when the session is lost."""
+        if not self._is_lost:
+            sending = self._path.ack(number)
+            if sending is not None:
+                self._settle(sending)
+
+    def nack(self, number: int) -> None:
+        """Give a delivery back to its queue; without effect when the session is lost."""
+        if not self._is_lost:
+            sending = self._path.nack(number)
+            if sending is not None:
+                self._settle(sending)
+
+    def _settle(self, sending: Coroutine[Any, Any, None]) -> None:
+        """Wait in the background until a settlement is sent; the session ends when that takes too long."""
+
+        async def settle() -> None:
+            try:
+                await self._run(sending, self._loop.time() + _SETTLE_TIMEOUT)
+            except SessionLost:
+                _log.debug("a delivery was not settled: its connection is gone")
+            except TimeoutError as error:
+                self.lose(error)
+
+        task = self._loop.create_task(settle())
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
 
     def lose(self, reason: BaseException | None) -> None:
         """End the session: everything that waits on it raises SessionLost now."""
@@ -244,56 +290,58 @@ class Session:
             return
         # A channel that is found closed says nothing of why.
         self.reason = None if isinstance(reason, ChannelInvalidStateError) else reason
+        self._is_lost = True
         self.lost.set()
         self._on_lost(self)
-        now = asyncio.get_running_loop().time()
+        if self._opened.wire is not None:
+            self._opened.wire.abandon()
+        now = self._loop.time()
         for scope in self._scopes:
             if not scope.expired():
                 scope.reschedule(now)
 
     async def close(self) -> None:
         """Disconnect, within a few seconds."""
+        if self._opened.wire is not None:
+            self._opened.wire.flush()
+        if self._settling and not self._is_lost:
+            await asyncio.wait(self._settling, timeout=_CLOSE_TIMEOUT)
         self.lose(None)
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await self._connection.close()
         except (TimeoutError, *CONNECTION_EXCEPTIONS) as error:
-            _log.debug("the connection did not close cleanly: %s", _why(error))
+            _log.debug("the connection did not close cleanly: %s", why(error))
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise
 
-    def _declares(self, to: Destination) -> bool:
-        """Must a publisher see to it that the queue is there? A host's queue is its host's to declare."""
-        return to.role is Role.DEAD or (to.role is Role.SHARED and self._settings.is_durable)
+    def _is_undeclared(self, to: Destination) -> bool:
+        return to.is_fanout or (to.role in _DECLARED_BY_PUBLISHERS and to.name not in self._declared)
 
-    async def _declare(self, to: Destination, deadline: float, *, queue: str = "") -> None:
-        async with asyncio.timeout_at(deadline), self._declaring:
-            if to.role is Role.FANOUT or to.name not in self._declared:
-                await self._run(self._declare_now(to, queue), deadline)
-                self._declared.add(to.name)
+    async def _see_to(self, to: Destination, deadline: float) -> None:
+        """Declare what a message for this destination needs."""
+        frames = self._topology.published(to)
+        if frames:
+            async with asyncio.timeout_at(deadline), self._declaring:
+                if self._is_undeclared(to):
+                    await self._run(self._declare(frames), deadline)
+        self._declared.add(to.name)
 
-    async def _declare_now(self, to: Destination, queue: str) -> None:
-        channel, is_durable = self._topology, self._settings.is_durable
-        if to.role is Role.FANOUT:
-            # Deleted by the broker with its last queue, so it is declared before every use; as oslo.messaging has it.
-            await channel.exchange_declare(to.name, exchange_type="fanout", auto_delete=True)
-            if queue:
-                await channel.queue_declare(queue, auto_delete=True)
-                await channel.queue_bind(queue, to.name)
-        elif to.role is Role.REPLY:
-            await channel.queue_declare(to.name, arguments={"x-expires": _REPLY_QUEUE_TTL})
-        else:
-            await channel.queue_declare(to.name, durable=is_durable)
-            if to.role is not Role.DEAD:
-                await channel.queue_bind(to.name, self._settings.exchange, to.name)
+    async def _declare(self, frames: Sequence[Frame]) -> None:
+        await self._send(self._declares, frames)
+
+    async def _send(self, channel: Channel, frames: Sequence[Frame]) -> None:
+        """Have the broker do all of this, in one trip: frames that ask for no answer, then one that does."""
+        await channel.write_queue.put(ChannelFrame.marshall(channel_number=channel.number, frames=frames))
+        await channel.basic_qos(prefetch_count=self._settings.prefetch)
 
     async def _run(self, work: Awaitable[_T], deadline: float) -> _T:
         """Await `work` until the deadline (TimeoutError) or the end of the session (SessionLost)."""
         scope = asyncio.timeout_at(deadline)
         try:
             async with scope:
-                if self.lost.is_set():
+                if self._is_lost:
                     scope.reschedule(0)
                 self._scopes.add(scope)
                 try:
@@ -309,17 +357,12 @@ class Session:
                 raise
             # aiormq rejects what waits on a closed connection with CancelledError.
             raise SessionLost from self.reason
-        except DeliveryError:
-            raise
-        except _REFUSALS as error:
+        except REFUSALS as error:
             self.lose(error)
-            raise Refused(f"the broker refused: {_why(error)}") from None
+            raise Refused(f"the broker refused: {why(error)}") from None
         except CONNECTION_EXCEPTIONS as error:
             self.lose(error)
             raise SessionLost from error
-
-    def _watch(self, closing: "asyncio.Future[None]") -> None:
-        closing.add_done_callback(self._on_closed)
 
     def _on_closed(self, closing: "asyncio.Future[None]") -> None:
         self.lose(None if closing.cancelled() else closing.exception())
@@ -329,12 +372,24 @@ class Session:
         self.lose(NotConnected(f"the broker ended the consumer {frame.consumer_tag}"))
 
 
+def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    return (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
+
+
+async def _until(confirmation: "asyncio.Future[None]", deadline: float) -> None:
+    alarm = asyncio.get_running_loop().call_at(deadline, _give_up, confirmation)
+    try:
+        await confirmation
+    finally:
+        alarm.cancel()
+
+
+def _give_up(confirmation: "asyncio.Future[None]") -> None:
+    if not confirmation.done():
+        confirmation.set_exception(TimeoutError())
+
+
 def _is_cancelled() -> bool:
     """Did somebody cancel the current task, or is a CancelledError only aiormq's way of saying no?"""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
-
-
-def _why(error: BaseException) -> str:
-    """An AMQP library's error as text. None of them repeats the URL."""
-    return f"{type(error).__name__}: {error}"

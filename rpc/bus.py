@@ -11,6 +11,7 @@ from rpc.client import Client
 from rpc.envelope import Kind
 from rpc.errors import ErrorCodec
 from rpc.hooks import Hook
+from rpc.metrics import BusMetrics
 from rpc.procedure import Call, Cast, Fanout, Req, Res
 from rpc.server import Server
 from rpc.settings import BusSettings
@@ -21,11 +22,7 @@ __all__ = ["Bus", "BusSettings"]
 
 
 class Bus:
-    """One service's place on the bus.
-
-    `counts` says what happened so far: published, received, handled, redelivered, retried, refused, failed, expired,
-    dead, timed_out, asked_again.
-    """
+    """One service's place on the bus. `metrics` says what happened there so far, per procedure."""
 
     def __init__(
         self,
@@ -36,13 +33,18 @@ class Bus:
         settings: BusSettings = BusSettings(),  # noqa: B008  # a frozen value
         hooks: Sequence[Hook] = (),
     ) -> None:
-        self.counts: Counter[str] = Counter()
+        self.metrics = BusMetrics()
         self._client = Client(
-            transport, tracer=tracer, errors=errors, settings=settings, hooks=hooks, counts=self.counts
+            transport, tracer=tracer, errors=errors, settings=settings, hooks=hooks, metrics=self.metrics
         )
         self._server = Server(
-            transport, tracer=tracer, errors=errors, settings=settings, hooks=hooks, counts=self.counts
+            transport, tracer=tracer, errors=errors, settings=settings, hooks=hooks, metrics=self.metrics
         )
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What happened so far, over all procedures; see rpc.metrics."""
+        return self.metrics.counts
 
     async def call(self, procedure: Call[Req, Res], ask: Req, *, timeout: float | None = None) -> Res:
         """Ask and wait for the answer, at most `timeout` seconds (default: the procedure's).
@@ -81,7 +83,11 @@ class Bus:
 
     async def serve(self, topic: str, host: str | None = None) -> None:
         """Take messages for `topic`, for its server on `host`, and for all its servers. Register the handlers first."""
-        await self._server.serve(topic, host)
+        await self._server.serve(topic, () if host is None else (host,))
+
+    async def serve_hosts(self, topic: str, hosts: Sequence[str]) -> None:
+        """The same as the server of all these hosts: thousands of them take seconds."""
+        await self._server.serve(topic, hosts)
 
     async def close(self) -> None:
         """Take nothing new, let running handlers finish within the drain timeout, cancel the rest, ask nothing more."""

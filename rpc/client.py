@@ -1,22 +1,71 @@
 """The asking side of a bus: calls, casts and fanouts."""
 
-import asyncio
 import itertools
 import secrets
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import msgspec
 
-from rpc.envelope import Envelope, Kind, Reply, Stage, pack, unpack_failure
-from rpc.errors import BadMessage, CallTimeout, ErrorCodec, NotConnected, RemoteFailure
-from rpc.hooks import Hook, chain, spanning
+from rpc.envelope import (
+    DEADLINE,
+    TRACEPARENT,
+    UNREADABLE,
+    Envelope,
+    Headers,
+    Kind,
+    Reply,
+    Request,
+    Stage,
+    deadline_of,
+    encoder,
+    trace_of,
+    unpack_failure,
+)
+from rpc.errors import (
+    BadMessage,
+    CallTimeout,
+    ErrorCodec,
+    NoSuchMethod,
+    NotConnected,
+    RemoteFailure,
+    Unroutable,
+    UnsupportedVersion,
+)
+from rpc.hooks import Hook, chain, publishing
+from rpc.metrics import BusMetrics, ProcedureMetrics
 from rpc.procedure import Call, Cast, Fanout, Req, Res, Target
 from rpc.replies import Answer, Silence
-from rpc.settings import BusSettings
+from rpc.settings import QUORUM, TRANSIENT, BusSettings, Policy
 from rpc.tracing import CURRENT, Tracer
-from rpc.transport import Destination, Message, Transport, destination, everyone
+from rpc.transport import Assurance, Destination, Message, Transport, destination, everyone
+
+# What a server says of a question that it does not take; oslo.messaging's have the same names.
+_MISREAD: Final[dict[str, type[BadMessage]]] = {
+    kind.__name__: kind for kind in (BadMessage, NoSuchMethod, UnsupportedVersion)
+}
+
+
+class _Plan:
+    """What does not change between two messages of one procedure."""
+
+    __slots__ = ("assurance", "decode", "encode", "is_persistent", "metrics")
+
+    def __init__(self, kind: Kind, procedure: Target, policy: Policy, metrics: ProcedureMetrics, queues: str) -> None:
+        self.metrics = metrics
+        self.encode = encoder(procedure.request) if isinstance(procedure, Call | Cast | Fanout) else encoder(object)
+        self.decode: Callable[[Any], Any] | None = None
+        if isinstance(procedure, Call):
+            self.decode = msgspec.json.Decoder(procedure.reply).decode
+        self.assurance = Assurance.NONE
+        if policy.is_durable:
+            # The answer proves that a question arrived: only what has none is confirmed. But a queue that elects its leader
+            # drops what nobody wants confirmed.
+            is_proven = kind is Kind.CALL and queues != QUORUM
+            self.assurance = Assurance.ROUTED if is_proven else Assurance.CONFIRMED
+        # A call that is lost with the broker is asked again: only casts are worth the disk.
+        self.is_persistent = policy.is_durable and kind is Kind.CAST and queues != TRANSIENT
 
 
 class Client:
@@ -30,14 +79,15 @@ class Client:
         errors: ErrorCodec,
         settings: BusSettings,
         hooks: Sequence[Hook],
-        counts: Counter[str],
+        metrics: BusMetrics,
     ) -> None:
         self._transport = transport
         self._tracer = tracer
         self._errors = errors
         self._settings = settings
         self._hooks = hooks
-        self._counts = counts
+        self._metrics = metrics
+        self._plans: dict[str, _Plan] = {}
         # One random draw per client instead of one per message: 32 hex digits as oslo.messaging has them.
         self._id_prefix = secrets.token_hex(10)
         self._ids = itertools.count(1)
@@ -46,119 +96,198 @@ class Client:
     async def call(self, procedure: Call[Req, Res], ask: Req, timeout: float | None) -> Res:
         """Ask and wait; see Bus.call."""
         seconds = procedure.timeout if timeout is None else timeout
-        self._check_open(procedure)
+        plan = self._plan(Kind.CALL, procedure)
         if seconds <= 0:
             raise CallTimeout(f"{procedure.name} was given no time")
         to = destination(procedure.topic, procedure.host)
-        envelope = self._envelope(Kind.CALL, procedure, ask, deadline=time.time() + seconds)
-        with spanning(self._tracer, envelope, to.name):
-            answer = await self._converse(envelope, to, seconds)
-            if isinstance(answer, Silence):
-                self._counts["timed_out"] += 1
-                raise CallTimeout(f"{procedure.name} at {to.name} gave no answer within {seconds:g} s")
-            return self._read(procedure, answer)
+        began = time.perf_counter()
+        try:
+            if self._tracer.is_silent:
+                answer = await self._converse(plan, procedure, ask, to, seconds)
+                return self._read(plan, procedure, to, answer, seconds)
+            with publishing(self._tracer, Kind.CALL, procedure, ask, to.name):
+                answer = await self._converse(plan, procedure, ask, to, seconds)
+                return self._read(plan, procedure, to, answer, seconds)
+        finally:
+            plan.metrics.calling.observe(time.perf_counter() - began)
 
     async def cast(self, procedure: Cast[Req], ask: Req) -> None:
         """Order and go on; see Bus.cast."""
-        to = destination(procedure.topic, procedure.host)
-        await self._order(self._envelope(Kind.CAST, procedure, ask), to)
+        await self._order(Kind.CAST, procedure, ask, destination(procedure.topic, procedure.host))
 
     async def fanout(self, procedure: Fanout[Req], ask: Req) -> None:
         """Tell everybody; see Bus.fanout."""
-        await self._order(self._envelope(Kind.FANOUT, procedure, ask), everyone(procedure.topic))
+        await self._order(Kind.FANOUT, procedure, ask, everyone(procedure.topic))
 
     def close(self) -> None:
         """Ask nothing more."""
         self._is_closed = True
 
-    async def _order(self, envelope: Envelope, to: Destination) -> None:
-        self._check_open(envelope)
-        with spanning(self._tracer, envelope, to.name):
-            await self._publish(envelope, to, self._settings.publish_timeout)
+    async def _order(self, kind: Kind, procedure: Target, ask: object, to: Destination) -> None:
+        plan = self._plan(kind, procedure)
+        request = self._request(plan, procedure, ask)
+        timeout = self._settings.publish_timeout
+        if self._tracer.is_silent:
+            await self._publish(plan, kind, procedure, ask, request, to, None, timeout)
+        else:
+            with publishing(self._tracer, kind, procedure, ask, to.name):
+                await self._publish(plan, kind, procedure, ask, request, to, None, timeout)
 
-    async def _converse(self, envelope: Envelope, to: Destination, seconds: float) -> Answer:
+    async def _converse(self, plan: _Plan, procedure: Target, ask: object, to: Destination, seconds: float) -> Answer:
         """Publish the question until an answer comes or the time is over."""
-        loop = asyncio.get_running_loop()
+        loop = self._transport.loop
         ends = loop.time() + seconds
-        msg_id = envelope.unique_id
+        deadline = time.time() + seconds
         replies = self._transport.replies
-        patience = self._settings.publish_timeout
+        patience = min(seconds, self._settings.publish_timeout)
+        request = self._request(plan, procedure, ask)
+        msg_id = request.msg_id = request.unique_id
+        request.monitor = None
         try:
-            while (left := ends - loop.time()) > 0:
-                reply_to = await self._transport.reply_queue(timeout=min(left, patience))
-                envelope = msgspec.structs.replace(envelope, msg_id=msg_id, reply_to=reply_to)
-                future = replies.expect(msg_id)
-                alarm = loop.call_at(ends, _give_up, future)
-                try:
-                    await self._publish(envelope, to, min(left, patience))
-                    answer = await future
-                finally:
-                    alarm.cancel()
+            while True:
+                request.reply_to = self._transport.reply_name or await self._transport.reply_queue(timeout=patience)
+                future = replies.expect(msg_id, ends, loop)
+                await self._publish(plan, Kind.CALL, procedure, ask, request, to, deadline, patience)
+                answer = await future
                 if answer is not Silence.LOST:
                     return answer
                 # The question may be lost, or only the answer. Calls are safe to repeat, so it is asked again.
-                self._counts["asked_again"] += 1
-            return Silence.TIMEOUT
+                plan.metrics.events["asked_again"] += 1
+                left = ends - loop.time()
+                if left <= 0:
+                    return Silence.TIMEOUT
+                patience = min(left, self._settings.publish_timeout)
+                replies.forget(msg_id)
+                request = msgspec.structs.replace(request)
         finally:
             replies.forget(msg_id)
 
-    async def _publish(self, envelope: Envelope, to: Destination, timeout: float) -> None:
+    async def _publish(
+        self,
+        plan: _Plan,
+        kind: Kind,
+        procedure: Target,
+        ask: object,
+        request: Request,
+        to: Destination,
+        deadline: float | None,
+        timeout: float,
+    ) -> None:
         position = CURRENT.get()
+        headers: Headers = {}
         if position is not None:
-            envelope = msgspec.structs.replace(envelope, traceparent=position.traceparent)
-
-        async def send(envelope: Envelope) -> None:
-            await self._transport.publish(to, self._message(envelope), timeout=timeout)
-            self._counts["published"] += 1
-
-        await chain(self._hooks, send)(envelope)
-
-    def _message(self, envelope: Envelope) -> Message:
-        is_durable = self._settings.is_durable
-        return Message(
-            body=pack(envelope, self._settings.max_message_bytes),
-            headers=envelope.headers,
-            # A call that is lost with the broker is asked again: only casts are worth the disk.
-            persistent=is_durable and envelope.kind is Kind.CAST,
-            assured=is_durable,
-            ttl=None if envelope.deadline is None else max(envelope.deadline - time.time(), 0.001),
+            headers[TRACEPARENT] = position.traceparent
+        ttl = None
+        if deadline is not None:
+            headers[DEADLINE] = int(deadline * 1000)
+            ttl = max(deadline - time.time(), 0.001)
+        if self._hooks:
+            return await self._through_hooks(plan, kind, procedure, ask, request, to, headers, timeout)
+        message = Message(
+            content=request,
+            headers=headers,
+            assurance=plan.assurance,
+            persistent=plan.is_persistent,
+            ttl=ttl,
         )
+        await self._transport.publish(to, message, timeout=timeout)
+        plan.metrics.events["published"] += 1
+        return None
 
-    def _envelope(self, kind: Kind, procedure: Target, ask: object, deadline: float | None = None) -> Envelope:
-        return Envelope(
+    async def _through_hooks(
+        self,
+        plan: _Plan,
+        kind: Kind,
+        procedure: Target,
+        ask: object,
+        request: Request,
+        to: Destination,
+        headers: Headers,
+        timeout: float,
+    ) -> None:
+        async def send(envelope: Envelope) -> None:
+            left = None if envelope.deadline is None else max(envelope.deadline - time.time(), 0.001)
+            message = Message(
+                content=request if envelope.request is ask else _changed(request, plan, envelope),
+                headers=envelope.headers,
+                assurance=plan.assurance,
+                persistent=plan.is_persistent,
+                ttl=left,
+            )
+            await self._transport.publish(to, message, timeout=timeout)
+            plan.metrics.events["published"] += 1
+
+        envelope = Envelope(
             kind=kind,
             stage=Stage.PUBLISH,
             topic=procedure.topic,
             host=procedure.host,
             method=procedure.method,
             version=procedure.version,
-            unique_id=f"{self._id_prefix}{next(self._ids):012x}",
+            unique_id=request.unique_id,
             request=ask,
-            deadline=deadline,
+            msg_id=request.msg_id,
+            reply_to=request.reply_to,
+            traceparent=trace_of(headers),
+            deadline=deadline_of(headers),
+        )
+        await chain(self._hooks, send)(envelope)
+
+    def _plan(self, kind: Kind, procedure: Target) -> _Plan:
+        if self._is_closed:
+            raise NotConnected(f"{procedure.name}: this bus is closed")
+        plan = self._plans.get(procedure.name)
+        if plan is None:
+            policy = self._settings.of(procedure.name, procedure.settings)
+            metrics = self._metrics.of(procedure.name)
+            plan = _Plan(kind, procedure, policy, metrics, self._settings.queue_type)
+            self._plans[procedure.name] = plan
+        return plan
+
+    def _request(self, plan: _Plan, procedure: Target, ask: object) -> Request:
+        args, context = plan.encode(ask)
+        return Request(
+            method=procedure.method,
+            args=msgspec.Raw(args),
+            version=procedure.version,
+            unique_id=f"{self._id_prefix}{next(self._ids):012x}",
+            context=None if context is None else msgspec.Raw(context),
+            weight=len(args) + len(context or b""),
         )
 
-    def _read(self, procedure: Call[Req, Res], reply: Reply) -> Res:
-        if reply.failure is not None:
-            raise self._failure(procedure, reply.failure)
+    def _read(self, plan: _Plan, procedure: Call[Req, Res], to: Destination, answer: Answer, seconds: float) -> Res:
+        if not isinstance(answer, Reply):
+            if answer is Silence.UNROUTED:
+                raise Unroutable(f"no queue takes messages for {to.name}")
+            plan.metrics.events["timed_out"] += 1
+            raise CallTimeout(f"{procedure.name} at {to.name} gave no answer within {seconds:g} s")
+        if answer.failure is not None:
+            raise self._failure(procedure, answer.failure)
+        if plan.decode is None:
+            raise TypeError(f"{procedure.name} is no call")
         try:
-            return msgspec.json.decode(reply.result, type=procedure.reply)
-        except (msgspec.MsgspecError, RecursionError) as error:
+            result: Res = plan.decode(answer.result)
+        except UNREADABLE as error:
             raise BadMessage(f"the answer of {procedure.name}: {error}") from error
+        return result
 
     def _failure(self, procedure: Target, text: str) -> Exception:
         failure = unpack_failure(text)
         expected = None if failure.code is None else self._errors.decode(failure.code, failure.kwargs)
         if expected is not None:
             return expected
-        if failure.type_name == BadMessage.__name__:
-            return BadMessage(failure.message)
+        misread = _MISREAD.get(failure.type_name)
+        if misread is not None:
+            return misread(failure.message or f"{procedure.name}: {failure.type_name}")
         return RemoteFailure(f"{procedure.name}: {failure.type_name}: {failure.message}")
 
-    def _check_open(self, asked: Target | Envelope) -> None:
-        if self._is_closed:
-            raise NotConnected(f"{asked.name}: this bus is closed")
 
-
-def _give_up(future: asyncio.Future[Answer]) -> None:
-    if not future.done():
-        future.set_result(Silence.TIMEOUT)
+def _changed(request: Request, plan: _Plan, envelope: Envelope) -> Request:
+    """The request with what a hook put in place of it."""
+    args, context = plan.encode(envelope.request)
+    return msgspec.structs.replace(
+        request,
+        args=msgspec.Raw(args),
+        context=None if context is None else msgspec.Raw(context),
+        weight=len(args) + len(context or b""),
+    )

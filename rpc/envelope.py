@@ -2,12 +2,13 @@
 
 The body is JSON: `oslo.version` and `oslo.message`, the latter a string that is JSON again and holds the
 method, its arguments and, for a call, where the answer goes (oslo_messaging/_drivers/common.py and amqpdriver.py).
-What oslo.messaging does not know (trace position, deadline, retries) travels beside the body, in headers it ignores.
+A request's `context` travels beside its arguments as `_context_<key>`, as Nova's does. What oslo.messaging does not know
+(trace position, deadline, retries) travels beside the body, in headers it ignores.
 
 Everything here is pure. Decoding is strict: whatever does not say what it must raises BadMessage, which names what is wrong.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -20,6 +21,7 @@ DEADLINE: Final = "x-deadline"  # epoch milliseconds: AMQP clients send floats w
 RETRIES: Final = "x-retries"
 REASON: Final = "x-reason"
 ORIGIN: Final = "x-queue"
+DEAD_SINCE: Final = "x-dead-since"  # epoch milliseconds
 
 Headers = dict[str, str | int]
 
@@ -40,7 +42,7 @@ class Stage(StrEnum):
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """One request on its way. `request` is the typed request; between decoding and dispatch it is raw JSON.
+    """One request on its way, as hooks see it: `request` is the typed request.
 
     `deadline` is in epoch seconds; `retries` counts earlier failed attempts at handling it.
     """
@@ -77,6 +79,29 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
         return headers
 
 
+class Request(msgspec.Struct, kw_only=True):
+    """What crosses of a request: names and raw JSON. Nobody can share an object through it.
+
+    `context` is the raw JSON of the request's field of that name, if it has one; `inner` is the text of a request that was read;
+    `weight` how many bytes of JSON it is, where it was made.
+    `monitor` is oslo.messaging's call monitor: seconds within which the caller wants to hear that its call is worked on. Callers
+    older than that (before 2018) do not know the key, and want their answer in two messages.
+    """
+
+    method: str
+    args: msgspec.Raw
+    version: str = "1.0"
+    namespace: str | None = None
+    unique_id: str = msgspec.field(name="_unique_id", default="")
+    msg_id: str | None = msgspec.field(name="_msg_id", default=None)
+    reply_to: str | None = msgspec.field(name="_reply_q", default=None)
+    monitor: float | msgspec.UnsetType | None = msgspec.field(name="_timeout", default=msgspec.UNSET)
+    # None of these has a name that could come from the wire.
+    context: msgspec.Raw | None = msgspec.field(name=" context", default=None)
+    inner: str = msgspec.field(name=" inner", default="")
+    weight: int = msgspec.field(name=" weight", default=0)
+
+
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to the call `msg_id`: a result (JSON), or a failure (JSON in a string, as oslo.messaging has it)."""
 
@@ -84,7 +109,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     unique_id: str = msgspec.field(name="_unique_id", default="")
     result: msgspec.Raw = msgspec.Raw(b"null")
     failure: str | None = None
-    ending: bool = True
+    ending: bool | msgspec.UnsetType = True
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +131,7 @@ class _Outer(msgspec.Struct, frozen=True):
 
 class _Cast(msgspec.Struct, frozen=True, kw_only=True):
     method: str
-    args: object
+    args: msgspec.Raw
     version: str
     unique_id: str = msgspec.field(name="_unique_id")
 
@@ -114,107 +139,133 @@ class _Cast(msgspec.Struct, frozen=True, kw_only=True):
 class _Call(_Cast, frozen=True, kw_only=True):
     msg_id: str | None = msgspec.field(name="_msg_id")
     reply_to: str | None = msgspec.field(name="_reply_q")
-    # oslo.messaging's call monitor; null asks the server for no heartbeats.
-    monitor: float | None = msgspec.field(name="_timeout", default=None)
+    monitor: float | msgspec.UnsetType | None = msgspec.field(name="_timeout", default=None)
 
 
-class _Inner(msgspec.Struct, frozen=True, kw_only=True):
-    method: str
-    args: msgspec.Raw
-    version: str = "1.0"
-    namespace: str | None = None
-    unique_id: str = msgspec.field(name="_unique_id", default="")
-    msg_id: str | None = msgspec.field(name="_msg_id", default=None)
-    reply_to: str | None = msgspec.field(name="_reply_q", default=None)
-
+UNREADABLE: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)  # what JSON that is none raises
 
 _NAME_LIMIT: Final = 255  # bytes of a name on AMQP
 _ENVELOPE_VERSION: Final = "2.0"
-_encode: Final = msgspec.json.Encoder().encode
+_CONTEXT: Final = "_context_"
+encode: Final = msgspec.json.Encoder().encode
 _decode_outer: Final = msgspec.json.Decoder(_Outer).decode
-_decode_inner: Final = msgspec.json.Decoder(_Inner).decode
+_decode_request: Final = msgspec.json.Decoder(Request).decode
 _decode_reply: Final = msgspec.json.Decoder(Reply).decode
 _decode_failure: Final = msgspec.json.Decoder(Failure).decode
-_decode_arguments: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def pack(envelope: Envelope, limit: int) -> bytes:
+def encoder(kind: type) -> Callable[[object], tuple[bytes, bytes | None]]:
+    """What makes arguments and context of a request of this type, as JSON; it raises TypeError for what is not."""
+    fields = msgspec.structs.fields(kind) if issubclass(kind, msgspec.Struct) else ()
+    if not any(field.name == "context" for field in fields):
+        return lambda ask: (encode(ask), None)
+    others = [(field.name, field.encode_name) for field in fields if field.name != "context"]
+
+    def encode_both(ask: object) -> tuple[bytes, bytes | None]:
+        context = encode(getattr(ask, "context", None))
+        if not context.startswith(b"{") or context == b"{}":
+            return encode(ask), None  # nothing that has keys to travel by
+        members = {name: getattr(ask, attribute) for attribute, name in others}
+        return encode(members), context
+
+    return encode_both
+
+
+def pack(request: Request, limit: int) -> bytes:
     """The body of a request; raises BadMessage when it is larger than `limit` bytes."""
     inner: _Cast
-    if envelope.msg_id is None:
-        inner = _Cast(
-            method=envelope.method, args=envelope.request, version=envelope.version, unique_id=envelope.unique_id
-        )
+    if request.msg_id is None:
+        inner = _Cast(method=request.method, args=request.args, version=request.version, unique_id=request.unique_id)
     else:
         inner = _Call(
-            method=envelope.method,
-            args=envelope.request,
-            version=envelope.version,
-            unique_id=envelope.unique_id,
-            msg_id=envelope.msg_id,
-            reply_to=envelope.reply_to,
+            method=request.method,
+            args=request.args,
+            version=request.version,
+            unique_id=request.unique_id,
+            msg_id=request.msg_id,
+            reply_to=request.reply_to,
+            monitor=request.monitor,
         )
-    return _wrap(_encode(inner), limit)
+    text = encode(inner)
+    if request.context is not None:
+        context = _decode_members(request.context)
+        text = text[:-1] + b"," + encode({_CONTEXT + key: value for key, value in context.items()})[1:]
+    return _wrap(text, limit)
 
 
-def unpack(
-    body: bytes, headers: Mapping[str, object], *, kind: Kind, topic: str, host: str | None, limit: int
-) -> Envelope:
-    """Read a request that came for `topic`; its arguments stay raw. A request that wants an answer is a call.
-
-    Raises BadMessage.
-    """
+def unpack(body: bytes, limit: int) -> Request:
+    """Read a request; its arguments stay raw, its context stays in `inner`. Raises BadMessage."""
+    text = _unwrap(body, limit)
     try:
-        inner = _decode_inner(_unwrap(body, limit))
-    except (msgspec.MsgspecError, RecursionError) as error:
+        request = _decode_request(text)
+    except UNREADABLE as error:
         raise BadMessage(f"oslo.message: {error}") from error
-    if inner.namespace is not None:
-        raise BadMessage(f"namespace {inner.namespace[:100]!r} is not served")
-    if (inner.msg_id is None) != (inner.reply_to is None):
+    request.context = None
+    request.inner = text
+    return request
+
+
+def context_of(request: Request) -> bytes | None:
+    """The raw JSON of a request's context, gathered from its `_context_<key>`; None without one."""
+    if request.context is not None:
+        return bytes(request.context)
+    if _CONTEXT not in request.inner:
+        return None
+    members = _decode_members(request.inner)
+    own = {key.removeprefix(_CONTEXT): raw for key, raw in members.items() if key.startswith(_CONTEXT)}
+    return encode(own) if own else None
+
+
+def check(request: Request) -> None:
+    """Raise BadMessage for a request that says of its answer what cannot be."""
+    if (request.msg_id is None) != (request.reply_to is None):
         raise BadMessage("_msg_id and _reply_q come together or not at all")
-    if len((inner.reply_to or "").encode()) > _NAME_LIMIT:
+    if request.reply_to is not None and len(request.reply_to.encode()) > _NAME_LIMIT:
         raise BadMessage("_reply_q is longer than a queue's name can be")
-    return Envelope(
-        kind=kind if inner.msg_id is None else Kind.CALL,
-        stage=Stage.HANDLE,
-        topic=topic,
-        host=host,
-        method=inner.method,
-        version=inner.version,
-        unique_id=inner.unique_id,
-        request=inner.args,
-        msg_id=inner.msg_id,
-        reply_to=inner.reply_to,
-        traceparent=_text(headers.get(TRACEPARENT)),
-        deadline=_deadline(headers.get(DEADLINE)),
-        retries=_count(headers.get(RETRIES)),
-    )
 
 
 def arguments(raw: object) -> dict[str, msgspec.Raw]:
     """The names of a request's arguments, their values raw; raises BadMessage when they are no object."""
     try:
-        return _decode_arguments(raw)  # type: ignore[arg-type]  # Raw is a buffer, which the stubs do not say
-    except (msgspec.MsgspecError, RecursionError, TypeError) as error:
+        return _decode_members(raw)  # type: ignore[arg-type]  # Raw is a buffer, which the stubs do not say
+    except (*UNREADABLE, TypeError) as error:
         raise BadMessage(f"args: {error}") from error
 
 
-def pack_reply(msg_id: str, unique_id: str, *, result: object = None, failure: Failure | None, limit: int) -> bytes:
-    """The body of an answer; raises BadMessage when it is too large, TypeError when `result` is not JSON."""
-    reply = Reply(
+def reply_of(
+    msg_id: str | None,
+    unique_id: str,
+    *,
+    result: bytes = b"null",
+    failure: Failure | None = None,
+    ending: bool | None = True,
+) -> Reply:
+    """An answer to the call `msg_id`, with an id of its own; `result` is JSON. Raises TypeError when that is no call.
+
+    `ending` is None where the caller knows of no such key but in a second message.
+    """
+    if msg_id is None:
+        raise TypeError("only a call is answered")
+    return Reply(
         msg_id=msg_id,
         unique_id=unique_id,
-        result=msgspec.Raw(_encode(result)),
-        failure=None if failure is None else _encode(failure).decode(),
+        result=msgspec.Raw(result),
+        failure=None if failure is None else encode(failure).decode(),
+        ending=msgspec.UNSET if ending is None else ending,
     )
-    return _wrap(_encode(reply), limit)
+
+
+def pack_reply(reply: Reply, limit: int) -> bytes:
+    """The body of an answer; raises BadMessage when it is larger than `limit` bytes."""
+    return _wrap(encode(reply), limit)
 
 
 def unpack_reply(body: bytes, limit: int) -> Reply:
     """Read an answer; raises BadMessage."""
     try:
         return _decode_reply(_unwrap(body, limit))
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadMessage(f"reply: {error}") from error
 
 
@@ -222,12 +273,30 @@ def unpack_failure(text: str) -> Failure:
     """Read why a call failed; raises BadMessage."""
     try:
         return _decode_failure(text)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadMessage(f"failure: {error}") from error
 
 
+def trace_of(headers: Mapping[str, object]) -> str | None:
+    """The position in a trace; a broken one costs the trace, never the message."""
+    value = headers.get(TRACEPARENT)
+    return value if isinstance(value, str) and len(value) <= _NAME_LIMIT else None
+
+
+def deadline_of(headers: Mapping[str, object]) -> float | None:
+    """Until when a message is worth handling, in epoch seconds; raises BadMessage."""
+    value = headers.get(DEADLINE)
+    return None if value is None else _whole(DEADLINE, value) / 1000
+
+
+def retries_of(headers: Mapping[str, object]) -> int:
+    """How often handling a message failed before; raises BadMessage."""
+    value = headers.get(RETRIES)
+    return 0 if value is None else _whole(RETRIES, value)
+
+
 def _wrap(inner: bytes, limit: int) -> bytes:
-    body = _encode(_Outer(version=_ENVELOPE_VERSION, message=inner.decode()))
+    body = encode(_Outer(version=_ENVELOPE_VERSION, message=inner.decode()))
     if len(body) > limit:
         raise BadMessage(f"message of {len(body)} bytes; the limit is {limit}")
     return body
@@ -238,24 +307,11 @@ def _unwrap(body: bytes, limit: int) -> str:
         raise BadMessage(f"message of {len(body)} bytes; the limit is {limit}")
     try:
         outer = _decode_outer(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadMessage(f"envelope: {error}") from error
     if outer.version.partition(".")[0] != "2":
         raise BadMessage(f"oslo.version is {outer.version[:20]!r}; only 2.x is understood")
     return outer.message
-
-
-def _text(value: object) -> str | None:
-    # A broken trace position costs the trace, never the message.
-    return value if isinstance(value, str) and len(value) <= _NAME_LIMIT else None
-
-
-def _deadline(value: object) -> float | None:
-    return None if value is None else _whole(DEADLINE, value) / 1000
-
-
-def _count(value: object) -> int:
-    return 0 if value is None else _whole(RETRIES, value)
 
 
 def _whole(name: str, value: object) -> int:

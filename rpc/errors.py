@@ -31,12 +31,28 @@ class BadMessage(BusError):
     """A message that does not say what it must: broken JSON, unknown method, missing argument."""
 
 
+class NoSuchMethod(BadMessage):
+    """The topic has no such method. Named as oslo.messaging names it, so that its clients understand."""
+
+
+class UnsupportedVersion(BadMessage):
+    """The topic serves another version of the method. Named as oslo.messaging names it."""
+
+
 class RemoteFailure(BusError):
     """The handler failed unexpectedly; its error has no counterpart here. Carries its type and text."""
 
 
 class Away(BusError):
     """Something that a handler needs does not answer. Raised by the handler of a cast, whose message then comes again until it does."""
+
+
+class Misconfigured(ValueError):
+    """What we were told of the broker cannot be used. `field` is the name of the setting at fault; the text holds no secret."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
 
 
 class ErrorCodec(Protocol):

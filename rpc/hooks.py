@@ -4,10 +4,11 @@ A hook sees a message when it is published and when it is handled (`envelope.sta
 twice or never. Tracing has the same shape, but spans a call from question to answer, so the bus opens its spans itself.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 
-from rpc.envelope import Envelope, Stage
+from rpc.envelope import Envelope, Kind
+from rpc.procedure import Target
 from rpc.tracing import Position, Span, Tracer
 
 Forward = Callable[[Envelope], Awaitable[None]]
@@ -28,20 +29,25 @@ def _around(hook: Hook, forward: Forward) -> Forward:
     return passing
 
 
-@contextmanager
-def spanning(tracer: Tracer, envelope: Envelope, target: str) -> Iterator[Span]:
-    """Run a block as the span of this message: `cast scheduler.build_instances`, or the procedure where it is handled."""
+def publishing(tracer: Tracer, kind: Kind, procedure: Target, ask: object, target: str) -> AbstractContextManager[Span]:
+    """The span of a message on its way: `cast scheduler.build_instances`."""
+    attributes = _attributes(ask, target, procedure.host)
+    return tracer.span("publish", f"{kind} {procedure.name}", attributes=attributes)
+
+
+def handling(tracer: Tracer, envelope: Envelope, target: str) -> AbstractContextManager[Span]:
+    """The span of a message where it is handled, below the one that it was published in."""
+    parent = Position.parse(envelope.traceparent) if envelope.traceparent else None
+    attributes = _attributes(envelope.request, target, envelope.host)
+    return tracer.span("handle", envelope.name, parent=parent, attributes=attributes)
+
+
+def _attributes(ask: object, target: str, host: str | None) -> dict[str, object]:
     attributes: dict[str, object] = {"target": target}
     for name in ("server_id", "task_id", "host", "event"):
-        value = getattr(envelope.request, name, None)
+        value = getattr(ask, name, None)
         if isinstance(value, str):
             attributes[name] = value
-    if envelope.host is not None:
-        attributes["host"] = envelope.host
-    if envelope.stage is Stage.PUBLISH:
-        with tracer.span("publish", f"{envelope.kind} {envelope.name}", attributes=attributes) as span:
-            yield span
-    else:
-        parent = Position.parse(envelope.traceparent) if envelope.traceparent else None
-        with tracer.span("handle", envelope.name, parent=parent, attributes=attributes) as span:
-            yield span
+    if host is not None:
+        attributes["host"] = host
+    return attributes

@@ -1,6 +1,6 @@
 """A broker inside the process, as strict as the real one.
 
-Bodies cross as bytes, queues are bounded, deliveries are limited by prefetch and must be acknowledged, shared queues go
+Nothing crosses but names and raw JSON, queues are bounded, deliveries are limited by prefetch and must be acknowledged, shared queues go
 round robin, and whatever was delivered and not settled is delivered again when its connection is lost. Several
 transports on one `MemoryBroker` are several processes on one real broker.
 """
@@ -10,12 +10,24 @@ import itertools
 import secrets
 import time
 from collections import deque
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Final
 
 from rpc.errors import NotConnected, Unroutable
 from rpc.replies import Replies
 from rpc.settings import BusSettings
-from rpc.transport import Delivery, Destination, Message, Receive, Role, Subscription
+from rpc.transport import (
+    Assurance,
+    Delivery,
+    Destination,
+    Message,
+    Receive,
+    Role,
+    Subscription,
+    check_size,
+    reply_queue,
+)
 
 QUEUE_LIMIT: Final = 100_000  # messages
 
@@ -26,65 +38,96 @@ class MemoryTransport:
     def __init__(self, broker: "MemoryBroker", settings: BusSettings) -> None:
         self._broker = broker
         self._settings = settings
-        self._consumers: list[_Consumer] = []
-        self._reply_queue: str | None = None
+        self._consumers: dict[_Consumer, None] = {}
         self._is_closed = False
+        self._limit = settings.max_message_bytes
+        self._keeps_queues = settings.keeps_queues
         self.replies: Final = Replies(settings.max_message_bytes)
+        self.reconnects = 0
+        self.waiting = 0
+        self.reply_name = ""
+
+    @cached_property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that everything here runs in."""
+        return asyncio.get_running_loop()
+
+    @property
+    def is_connected(self) -> bool:
+        """Is the broker there? It is, until this end is closed."""
+        return not self._is_closed
 
     async def publish(self, to: Destination, message: Message, *, timeout: float | None = None) -> None:
         """Put the message into every queue that takes it, waiting while one of them is full."""
-        self._check_open()
-        if to.role is Role.DEAD or (to.role is Role.SHARED and self._settings.is_durable):
-            self._broker.declare(to.name)
-        queues = self._broker.route(to)
-        if not queues and message.assured and to.role is not Role.FANOUT:
+        if self._is_closed:
+            raise NotConnected("this connection is closed")
+        if to.role is not Role.REPLY:
+            check_size(message.content, self._limit)  # of a reply its server has seen to that
+        queues = self._broker.route(to, declare=to.role is Role.DEAD or (to.role is Role.SHARED and self._keeps_queues))
+        if not queues and message.assurance is not Assurance.NONE and not to.is_fanout:
             raise Unroutable(f"no queue takes messages for {to.name}")
         for queue in queues:
             if not queue.put(message):
-                await _put_later(queue, message, self._settings.publish_timeout if timeout is None else timeout)
-        # As with a real broker others get their turn; a loop of casts would starve its own consumers otherwise.
-        await asyncio.sleep(0)
+                self.waiting += 1
+                try:
+                    await _put_later(queue, message, self._settings.publish_timeout if timeout is None else timeout)
+                finally:
+                    self.waiting -= 1
+        if message.assurance is Assurance.CONFIRMED:
+            # As with a real broker others get their turn; a loop of casts would starve its own consumers otherwise.
+            await asyncio.sleep(0)
 
-    async def consume(self, source: Destination, receive: Receive) -> Subscription:
-        """Declare the queue and deliver its messages to `receive`."""
-        self._check_open()
-        if source.role is Role.FANOUT:
-            queue = self._broker.declare(f"{source.name}_{secrets.token_hex(16)}", fanout=source.name)
-        else:
-            queue = self._broker.declare(source.name)
-        consumer = _Consumer(self._broker, queue, receive, self._settings.prefetch)
-        self._consumers.append(consumer)
-        consumer.start()
-        return consumer
+    async def consume(self, sources: Sequence[Destination], receive: Receive) -> Subscription:
+        """Declare the queues and deliver their messages to `receive`."""
+        if self._is_closed:
+            raise NotConnected("this connection is closed")
+        subscription = _Subscription(self)
+        for source in sources:
+            if source.is_fanout:
+                queue = self._broker.declare(f"{source.name}_{secrets.token_hex(16)}", fanout=source.name)
+            else:
+                queue = self._broker.declare(source.name)
+            consumer = _Consumer(self._broker, queue, source, receive, self._settings.prefetch)
+            self._consumers[consumer] = None
+            subscription.consumers.append(consumer)
+            consumer.start()
+        return subscription
 
     async def reply_queue(self, *, timeout: float | None = None) -> str:  # noqa: ARG002  # memory is always there
         """The name of this transport's reply queue."""
-        self._check_open()
-        if self._reply_queue is None:
-            self._reply_queue = f"reply_{secrets.token_hex(16)}"
-            queue = self._broker.declare(self._reply_queue, is_temporary=True)
-            consumer = _Consumer(self._broker, queue, self._answered, None)
-            self._consumers.append(consumer)
+        if self._is_closed:
+            raise NotConnected("this connection is closed")
+        if not self.reply_name:
+            self.reply_name = f"reply_{secrets.token_hex(16)}"
+            queue = self._broker.declare(self.reply_name, is_temporary=True)
+            consumer = _Consumer(self._broker, queue, reply_queue(self.reply_name), self._answered, None)
+            self._consumers[consumer] = None
             consumer.start()
-        return self._reply_queue
+        return self.reply_name
 
-    async def ack(self, delivery: Delivery) -> None:
+    def ack(self, delivery: Delivery) -> None:
         """The message is dealt with."""
         _settle(delivery, requeue=False)
 
-    async def nack(self, delivery: Delivery) -> None:
+    def nack(self, delivery: Delivery) -> None:
         """Give the message back to its queue."""
         _settle(delivery, requeue=True)
 
     async def close(self) -> None:
         """Disconnect."""
         self._is_closed = True
+        self.reply_name = ""
         for consumer in self._consumers:
             consumer.lose()
         for consumer in self._consumers:
             consumer.stop()
         self._consumers.clear()
         self.replies.lost()
+
+    def drop(self, consumers: "Sequence[_Consumer]") -> None:
+        """Stop consumers for good; what they have not settled stays theirs to settle until the connection ends."""
+        for consumer in consumers:
+            consumer.stop()
 
     def sever(self) -> None:
         """Lose the connection and have it back at once, as when a broker closes every connection."""
@@ -93,14 +136,21 @@ class MemoryTransport:
             consumer.lose()
         for consumer in consuming:
             consumer.start()
+        self.reconnects += 1
         self.replies.lost()
 
     def _answered(self, delivery: Delivery) -> None:
-        self.replies.receive(delivery.body)
+        self.replies.receive(delivery.content)
 
-    def _check_open(self) -> None:
-        if self._is_closed:
-            raise NotConnected("this connection is closed")
+
+class _Subscription:
+    def __init__(self, transport: MemoryTransport) -> None:
+        self._transport = transport
+        self.consumers: list[_Consumer] = []
+
+    async def cancel(self) -> None:
+        """No more deliveries. Those already made stay the receiver's to settle."""
+        self._transport.drop(self.consumers)
 
 
 class MemoryBroker:
@@ -120,12 +170,14 @@ class MemoryBroker:
             self._fanouts.setdefault(fanout, {})[name] = queue
         return queue
 
-    def route(self, to: Destination) -> "list[_Queue]":
-        """Every queue that takes a message for this destination."""
-        if to.role is Role.FANOUT:
-            return list(self._fanouts.get(to.name, {}).values())
+    def route(self, to: Destination, *, declare: bool) -> "list[_Queue]":
+        """Every queue that takes a message for this destination, which is made if need be."""
         queue = self._queues.get(to.name)
-        return [] if queue is None else [queue]
+        if queue is not None:
+            return [queue]
+        if to.is_fanout:
+            return list(self._fanouts.get(to.name, {}).values())
+        return [self.declare(to.name)] if declare else []
 
     def release(self, queue: "_Queue") -> None:
         """A temporary queue ends with its last consumer."""
@@ -141,15 +193,15 @@ class MemoryBroker:
 
 
 class _Stored:
-    """One message in a queue. `order` is its place there, for when it comes back."""
+    """One message that waits in a queue. `order` is its place there, for when it comes back."""
 
     __slots__ = ("expires", "is_redelivered", "message", "order")
 
-    def __init__(self, order: int, message: Message) -> None:
+    def __init__(self, order: int, message: Message, expires: float | None, *, is_redelivered: bool) -> None:
         self.order = order
         self.message = message
-        self.expires = None if message.ttl is None else time.monotonic() + message.ttl
-        self.is_redelivered = False
+        self.expires = expires
+        self.is_redelivered = is_redelivered
 
 
 class _Queue:
@@ -166,75 +218,68 @@ class _Queue:
 
     def put(self, message: Message) -> bool:
         """Take a message; False when the queue is full."""
-        if len(self.messages) >= self._limit:
+        if not self.messages:
+            consumer = self._next_consumer()
+            if consumer is not None:
+                consumer.take(next(self._orders), message, is_redelivered=False)
+                return True
+        elif len(self.messages) >= self._limit:
             self.has_space.clear()
             return False
-        self.messages.append(_Stored(next(self._orders), message))
-        self.pump()
+        expires = None if message.ttl is None else time.monotonic() + message.ttl
+        self.messages.append(_Stored(next(self._orders), message, expires, is_redelivered=False))
         return True
 
-    def give_back(self, stored: _Stored) -> None:
+    def give_back(self, order: int, message: Message) -> None:
         """A message returns to its old place, full or not."""
-        stored.is_redelivered = True
         place = 0
         for other in self.messages:
-            if other.order > stored.order:
+            if other.order > order:
                 break
             place += 1
-        self.messages.insert(place, stored)
+        expires = None if message.ttl is None else time.monotonic() + message.ttl
+        self.messages.insert(place, _Stored(order, message, expires, is_redelivered=True))
 
     def pump(self) -> None:
         """Deliver what consumers have room for; what waited longer than it may is dropped."""
         while self.messages and (consumer := self._next_consumer()) is not None:
             stored = self.messages.popleft()
             if stored.expires is None or time.monotonic() <= stored.expires:
-                consumer.take(stored)
+                consumer.take(stored.order, stored.message, is_redelivered=stored.is_redelivered)
         if len(self.messages) < self._limit:
             self.has_space.set()
 
     def _next_consumer(self) -> "_Consumer | None":
-        for _ in range(len(self.consumers)):
-            consumer = self.consumers[0]
-            self.consumers.rotate(-1)
-            if consumer.has_room:
+        consumers = self.consumers
+        for _ in range(len(consumers)):
+            consumer = consumers[0]
+            if len(consumers) > 1:
+                consumers.rotate(-1)
+            if consumer.prefetch is None or len(consumer.unsettled) < consumer.prefetch:
                 return consumer
         return None
-
-
-class _Lease:
-    """One delivery of one message to one consumer: what a delivery's tag is."""
-
-    __slots__ = ("consumer", "stored")
-
-    def __init__(self, consumer: "_Consumer", stored: _Stored) -> None:
-        self.consumer = consumer
-        self.stored = stored
 
 
 class _Consumer:
     """One receiver of one queue and what it has not settled. Without a prefetch, deliveries need no settling."""
 
-    def __init__(self, broker: MemoryBroker, queue: _Queue, receive: Receive, prefetch: int | None) -> None:
+    def __init__(
+        self, broker: MemoryBroker, queue: _Queue, source: Destination, receive: Receive, prefetch: int | None
+    ) -> None:
+        self.prefetch: Final = prefetch
+        self.unsettled: dict[int, tuple[int, Message]] = {}
+        self.is_active = False
         self._broker = broker
         self._queue = queue
+        self._source = source
         self._receive = receive
-        self._prefetch = prefetch
-        self._unsettled: dict[_Lease, None] = {}
-        self.is_active = False
-
-    @property
-    def has_room(self) -> bool:
-        return self._prefetch is None or len(self._unsettled) < self._prefetch
+        self._tags = itertools.count(1)
 
     def start(self) -> None:
         """Take turns in the queue."""
         self.is_active = True
         self._queue.consumers.append(self)
         self._queue.pump()
-
-    async def cancel(self) -> None:
-        """No more deliveries. Those already made stay the receiver's to settle."""
-        self.stop()
 
     def stop(self) -> None:
         """Leave the queue, for good."""
@@ -248,34 +293,41 @@ class _Consumer:
         if self.is_active:
             self.is_active = False
             self._queue.consumers.remove(self)
-        for lease in self._unsettled:
-            self._queue.give_back(lease.stored)
-        self._unsettled.clear()
+        for order, message in self.unsettled.values():
+            self._queue.give_back(order, message)
+        self.unsettled.clear()
         self._queue.pump()
 
-    def take(self, stored: _Stored) -> None:
+    def take(self, order: int, message: Message, *, is_redelivered: bool) -> None:
         """Have one message."""
-        lease = _Lease(self, stored)
-        if self._prefetch is not None:
-            self._unsettled[lease] = None
-        message = stored.message
+        tag = next(self._tags)
+        if self.prefetch is not None:
+            self.unsettled[tag] = (order, message)
         self._receive(
-            Delivery(body=message.body, headers=message.headers, redelivered=stored.is_redelivered, tag=lease)
+            Delivery(
+                source=self._source,
+                content=message.content,
+                headers=message.headers,
+                redelivered=is_redelivered,
+                origin=self,
+                tag=tag,
+            )
         )
 
-    def settle(self, lease: _Lease, *, requeue: bool) -> None:
+    def settle(self, tag: int, *, requeue: bool) -> None:
         """End a delivery; one of a lost connection has ended already."""
-        if lease in self._unsettled:
-            del self._unsettled[lease]
+        held = self.unsettled.pop(tag, None)
+        if held is not None:
             if requeue:
-                self._queue.give_back(lease.stored)
-            self._queue.pump()
+                self._queue.give_back(*held)
+            if self._queue.messages:
+                self._queue.pump()
 
 
 def _settle(delivery: Delivery, *, requeue: bool) -> None:
-    if not isinstance(delivery.tag, _Lease):
+    if not isinstance(delivery.origin, _Consumer):
         raise TypeError("this delivery is not from a memory transport")
-    delivery.tag.consumer.settle(delivery.tag, requeue=requeue)
+    delivery.origin.settle(delivery.tag, requeue=requeue)
 
 
 async def _put_later(queue: _Queue, message: Message, timeout: float) -> None:

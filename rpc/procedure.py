@@ -7,7 +7,10 @@ one server of that topic on that host.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Generic, Self, TypeVar
+
+from rpc.settings import ProcedureSettings
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
@@ -15,14 +18,15 @@ Res = TypeVar("Res")
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Where a message goes and what it asks for there."""
+    """Where a message goes and what it asks for there. `settings` is what its author wants of the bus; users may want otherwise."""
 
     topic: str
     method: str
     version: str = "1.0"
     host: str | None = None
+    settings: ProcedureSettings = ProcedureSettings()  # noqa: RUF009  # a frozen value
 
-    @property
+    @cached_property
     def name(self) -> str:
         """What people and programs call the procedure: `compute.build_and_run_instance`."""
         return f"{self.topic}.{self.method}"

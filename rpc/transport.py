@@ -4,18 +4,23 @@ A transport knows queues and bytes, nothing of procedures. It comes back by itse
 with its queues and consumers; whatever was delivered and not acknowledged is then delivered again.
 """
 
+import asyncio
 import re
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 from functools import lru_cache
 from typing import Final, Protocol
 
-from rpc.envelope import Headers
+import msgspec
+
+from rpc.envelope import Headers, Reply, Request, pack, pack_reply, unpack
 from rpc.errors import Unroutable
 from rpc.replies import Replies
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}")
+_NAME_LIMIT: Final = 255  # bytes
 _DEAD: Final = "dead"
 
 
@@ -38,8 +43,13 @@ class Destination:
     topic: str = ""
     host: str | None = None
 
+    @property
+    def is_fanout(self) -> bool:
+        """Does everybody hear what goes there?"""
+        return self.role is Role.FANOUT
 
-@lru_cache(maxsize=4096)
+
+@lru_cache(maxsize=65536)
 def destination(topic: str, host: str | None = None) -> Destination:
     """The shared queue of a topic, or the queue of its server on one host; raises Unroutable for names no queue can have."""
     for part in (topic,) if host is None else (topic, host):
@@ -49,6 +59,8 @@ def destination(topic: str, host: str | None = None) -> Destination:
         return Destination(Role.SHARED, topic, topic)
     if host == _DEAD:
         raise Unroutable(f"{topic}.{host} is the dead-letter queue, not a host's")
+    if len(topic) + 1 + len(host) > _NAME_LIMIT:
+        raise Unroutable(f"no queue can be named for {topic[:64]!r} and {host[:64]!r}: together they are too long")
     return Destination(Role.HOST, f"{topic}.{host}", topic, host)
 
 
@@ -64,33 +76,70 @@ def dead_letters(topic: str) -> Destination:
     return Destination(Role.DEAD, f"{destination(topic).topic}.{_DEAD}", topic)
 
 
+@lru_cache(maxsize=4096)
 def reply_queue(name: str) -> Destination:
     """The queue that a caller named for its answer."""
     return Destination(Role.REPLY, name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """What is published. `assured`: publishing returns when the broker has it, and raises if no queue takes it.
+class Assurance(Enum):
+    """What publishing promises when it returns."""
 
-    `ttl` is in seconds; the message is dropped if it waits longer in a queue.
-    """
+    NONE = "nothing"
+    ROUTED = "somebody hears of it if no queue takes the message: the pending call, which fails with Unroutable"
+    CONFIRMED = "the broker has the message, or publishing raises"
 
-    body: bytes
+
+class Message(msgspec.Struct, kw_only=True):
+    """What is published: a request, a reply, or bytes as they came. `ttl` is in seconds; the message is dropped if it waits longer."""
+
+    content: Request | Reply | bytes
     headers: Headers
+    assurance: Assurance = Assurance.NONE
     persistent: bool = False
-    assured: bool = False
     ttl: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """What is consumed. `tag` is the transport's own; `redelivered` means somebody may have seen it before."""
+class Delivery(msgspec.Struct, kw_only=True):
+    """What is consumed, and from where. `redelivered` means somebody may have seen it before; `origin` and `tag` are the transport's own."""
 
-    body: bytes
+    source: Destination
+    content: Request | Reply | bytes
     headers: Mapping[str, object]
     redelivered: bool
-    tag: object
+    origin: object
+    tag: int
+
+    @property
+    def body(self) -> bytes:
+        """The message's bytes, whatever their number."""
+        return body_of(self.content, sys.maxsize)
+
+    def request(self, limit: int) -> Request:
+        """The message as a request; raises BadMessage."""
+        content = self.content
+        if isinstance(content, Request):
+            return content
+        return unpack(self.body, limit)
+
+
+def check_size(content: Request | Reply | bytes, limit: int) -> None:
+    """Raise BadMessage for what would be larger than `limit` as bytes; makes them only where that is in doubt."""
+    if isinstance(content, Request):
+        # JSON in JSON has at most every character escaped, and names of some dozen bytes around each value of a context.
+        if content.weight * 12 + 4096 > limit:
+            pack(content, limit)
+    elif isinstance(content, Reply):
+        pack_reply(content, limit)
+
+
+def body_of(content: Request | Reply | bytes, limit: int) -> bytes:
+    """What crosses as bytes; raises BadMessage when they are more than `limit`."""
+    if isinstance(content, Request):
+        return pack(content, limit)
+    if isinstance(content, Reply):
+        return pack_reply(content, limit)
+    return content
 
 
 Receive = Callable[[Delivery], None]
@@ -112,18 +161,43 @@ class Transport(Protocol):
         """The calls of this process that wait for an answer."""
         ...
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that everything here runs in."""
+        ...
+
+    @property
+    def reply_name(self) -> str:
+        """The name of the reply queue while it can be answered to; else empty, and `reply_queue` waits for it."""
+        ...
+
+    @property
+    def reconnects(self) -> int:
+        """How often the connection was lost and came back."""
+        ...
+
+    @property
+    def is_connected(self) -> bool:
+        """Is the broker there now?"""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """How many operations wait for the broker to come back."""
+        ...
+
     async def publish(self, to: Destination, message: Message, *, timeout: float | None = None) -> None:
         """Send, waiting at most `timeout` seconds (default: the settings' publish_timeout) for the broker.
 
-        Raises NotConnected when the broker stays away or does not accept the message in time (it may have
-        got it all the same), Unroutable when the message is assured and no queue takes it.
+        Raises BadMessage for one that is too large, NotConnected when the broker stays away or does not accept the message in
+        time (it may have got it all the same), Unroutable when the message is to be confirmed and no queue takes it.
         """
         ...
 
-    async def consume(self, source: Destination, receive: Receive) -> Subscription:
-        """Declare the queue and hand every message to `receive`, which must not block and not raise.
+    async def consume(self, sources: Sequence[Destination], receive: Receive) -> Subscription:
+        """Declare these queues and hand every message to `receive`, which must not block and not raise.
 
-        At most `prefetch` deliveries are unsettled at a time. Raises NotConnected.
+        At most `prefetch` deliveries of each queue are unsettled at a time. Raises NotConnected.
         """
         ...
 
@@ -134,11 +208,11 @@ class Transport(Protocol):
         """
         ...
 
-    async def ack(self, delivery: Delivery) -> None:
+    def ack(self, delivery: Delivery) -> None:
         """The message is dealt with. Without effect once the connection that delivered it is gone."""
         ...
 
-    async def nack(self, delivery: Delivery) -> None:
+    def nack(self, delivery: Delivery) -> None:
         """Give the message back to its queue. Without effect once the connection that delivered it is gone."""
         ...
 
