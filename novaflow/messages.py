@@ -3,6 +3,13 @@
 A docstring says who sends the message to whom and what it asks. Whatever concerns one server carries the task
 that ordered it: the receiver's writes are fenced by it (novaflow.db.servers). Handlers may see a message
 twice; the task makes the second one harmless.
+
+A version belongs to a topic, as Nova's RPC API versions do, and its rule is oslo.messaging's: a server takes what has
+its major version and no higher minor one. Where Nova has the method, name and version are those that Nova's client
+sends (nova/compute/rpcapi.py and nova/scheduler/rpcapi.py from Wallaby, 23.0, to Gazpacho, 33.0): compute 6.x, scheduler 4.x.
+Methods of ours in these topics have the first minor version of Nova's major. The conductor's methods are all ours, so its
+version is 1.x: Nova's own (3.x, `object_action` and its kin) is refused there as what it is, another API. The arguments are
+ours everywhere, since Nova's are versioned objects.
 """
 
 from datetime import datetime
@@ -15,6 +22,8 @@ from rpc.procedure import Call, Cast
 SCHEDULER: Final = "scheduler"
 CONDUCTOR: Final = "conductor"
 COMPUTE: Final = "compute"
+
+MOST_DESTINATIONS: Final = 100  # that one question may ask for
 
 
 class BuildInstance(Value, frozen=True, kw_only=True):
@@ -31,6 +40,23 @@ class BuildInstance(Value, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"BuildInstance(server_id={self.server_id!r}, task_id={self.task_id!r}, attempt={self.attempt})"
+
+
+class DestinationsAsk(Value, frozen=True, kw_only=True):
+    """anyone -> scheduler: which hosts would take this many servers like this now? Nothing is claimed.
+
+    At most MOST_DESTINATIONS. Of the fields of Nova's RequestSpec, these are what the decision needs; `ignore_hosts` shall not be chosen.
+    """
+
+    spec: RequestSpec
+    num_instances: int = 1
+    ignore_hosts: tuple[str, ...] = ()
+
+
+class Destinations(Value, frozen=True, kw_only=True):
+    """scheduler -> whoever asked: a host per server, in the order they were chosen."""
+
+    hosts: tuple[str, ...]
 
 
 class ServerOrder(Value, frozen=True, kw_only=True):
@@ -162,14 +188,15 @@ class Nothing(Value, frozen=True, kw_only=True):
 
 
 # fmt: off
-BUILD_INSTANCES:        Final = Cast(topic=SCHEDULER, method="build_instances", request=BuildInstance)
+BUILD_INSTANCES:        Final = Cast(topic=SCHEDULER, method="build_instances", version="4.0", request=BuildInstance)
+SELECT_DESTINATIONS:    Final = Call(topic=SCHEDULER, method="select_destinations", version="4.5", request=DestinationsAsk, reply=Destinations)
 
-BUILD_AND_RUN_INSTANCE: Final = Cast(topic=COMPUTE, method="build_and_run_instance", request=BuildInstance)
-TERMINATE_INSTANCE:     Final = Cast(topic=COMPUTE, method="terminate_instance", request=ServerOrder)
-START_INSTANCE:         Final = Cast(topic=COMPUTE, method="start_instance", request=ServerOrder)
-STOP_INSTANCE:          Final = Cast(topic=COMPUTE, method="stop_instance", request=ServerOrder)
-REBOOT_INSTANCE:        Final = Cast(topic=COMPUTE, method="reboot_instance", request=RebootOrder)
-GET_CONSOLE_OUTPUT:     Final = Call(topic=COMPUTE, method="get_console_output", request=ConsoleAsk, reply=ConsoleText)
+BUILD_AND_RUN_INSTANCE: Final = Cast(topic=COMPUTE, method="build_and_run_instance", version="6.0", request=BuildInstance)
+TERMINATE_INSTANCE:     Final = Cast(topic=COMPUTE, method="terminate_instance", version="6.0", request=ServerOrder)
+START_INSTANCE:         Final = Cast(topic=COMPUTE, method="start_instance", version="6.0", request=ServerOrder)
+STOP_INSTANCE:          Final = Cast(topic=COMPUTE, method="stop_instance", version="6.0", request=ServerOrder)
+REBOOT_INSTANCE:        Final = Cast(topic=COMPUTE, method="reboot_instance", version="6.0", request=RebootOrder)
+GET_CONSOLE_OUTPUT:     Final = Call(topic=COMPUTE, method="get_console_output", version="6.0", request=ConsoleAsk, reply=ConsoleText)
 
 START_BUILD:            Final = Call(topic=CONDUCTOR, method="start_build", request=TaskStep, reply=BuildPlan)
 ALLOCATE_NETWORK:       Final = Call(topic=CONDUCTOR, method="allocate_network", request=TaskStep, reply=Allocated)

@@ -34,7 +34,7 @@ class Context(Value, frozen=True, kw_only=True):
     user_name: str = ""
     project_name: str = ""
     roles: tuple[str, ...] = ()
-    token: str = ""
+    token: str = msgspec.field(name="auth_token", default="")  # as Nova names it on the bus
     audit_id: str = ""
 
     @property

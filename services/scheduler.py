@@ -18,10 +18,20 @@ from novaflow.config import Config
 from novaflow.db.hosts import Hosts
 from novaflow.db.servers import Servers
 from novaflow.db.services import Services
-from novaflow.errors import NotFound, NoValidHost, ServiceUnavailable, TaskSuperseded
-from novaflow.messages import BUILD_AND_RUN_INSTANCE, BUILD_INSTANCES, SCHEDULER, BuildInstance
+from novaflow.errors import Invalid, NotFound, NoValidHost, ServiceUnavailable, TaskSuperseded
+from novaflow.messages import (
+    BUILD_AND_RUN_INSTANCE,
+    BUILD_INSTANCES,
+    MOST_DESTINATIONS,
+    SCHEDULER,
+    SELECT_DESTINATIONS,
+    BuildInstance,
+    Destinations,
+    DestinationsAsk,
+)
 from novaflow.placement.choose import choose, fault_of
 from novaflow.placement.filters import named
+from novaflow.placement.several import choose_several
 from novaflow.states import Event
 from rpc.bus import Bus
 from rpc.errors import Away, Unroutable
@@ -41,7 +51,7 @@ class DatabaseAway(Away):
 
 
 class Scheduler:
-    """Answers to `build_instances`."""
+    """Answers to `build_instances` and `select_destinations`."""
 
     def __init__(
         self, bus: Bus, servers: Servers, states: HostStates, config: Config, tracer: Tracer, dice: random.Random
@@ -64,6 +74,24 @@ class Scheduler:
             log.info("server %s is no longer built by task %s", ask.server_id, ask.task_id)
         except ServiceUnavailable as error:
             raise DatabaseAway(str(error)) from error
+
+    async def select_destinations(self, ask: DestinationsAsk) -> Destinations:
+        """Where these servers would go now. Nothing is claimed, so it may be another host when they are built.
+
+        Raises NoValidHost with every host's reason when not all of them fit, Invalid for a number that cannot be.
+        """
+        if not 1 <= ask.num_instances <= MOST_DESTINATIONS:
+            raise Invalid(reason=f"num_instances: {ask.num_instances} is not between 1 and {MOST_DESTINATIONS}")
+        chosen = choose_several(
+            await self._states.fresh(),
+            ask.spec,
+            ask.num_instances,
+            ask.ignore_hosts,
+            self._settings,
+            promised=self._states.promised,
+            dice=self._dice,
+        )
+        return Destinations(hosts=tuple(host.name for host in chosen))
 
     async def _place(self, ask: BuildInstance) -> None:
         refused: dict[str, str] = {}
@@ -137,6 +165,7 @@ async def scheduler(runtime: Runtime) -> AsyncIterator[None]:
     dice = random.Random()  # noqa: S311  breaks ties, guards nothing
     serving = Scheduler(bus, servers, states, config, tracer, dice)
     bus.on_cast(BUILD_INSTANCES, serving.build_instances)
+    bus.on_call(SELECT_DESTINATIONS, serving.select_destinations)
     await bus.serve(SCHEDULER)
     beating = runtime.spawn(
         beat(Services(database, clock), BINARY, config.compute.heartbeat_interval, clock), "scheduler beats"

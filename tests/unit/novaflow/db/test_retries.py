@@ -13,7 +13,7 @@ def failed(*arguments: object) -> OperationalError:
     return OperationalError("SELECT 1", {}, Exception(*arguments))
 
 
-@pytest.mark.parametrize("number", [1020, 1158, 1159, 1160, 1161, 1205, 1213, 1927, 2003, 2006, 2013])
+@pytest.mark.parametrize("number", [1020, 1047, 1158, 1159, 1160, 1161, 1205, 1213, 1927, 2003, 2006, 2013])
 def test_what_passes_is_known_by_its_number(number: int) -> None:
     assert passing(failed(number, "text")) is not None
 
