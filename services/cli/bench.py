@@ -16,12 +16,18 @@ from novaflow.errors import Invalid
 from novaflow.lab.load import PHASES, Plan, measure
 from novaflow.lab.openstack import Credentials
 from services import cost, processes, settings
+from services.cli.bench_broker_kill import kill
+from services.cli.bench_queue import queue
 from services.detached import admin, detached, logged_in
 
 
 @click.group()
 def bench() -> None:
-    """Measure a cloud, by the load it carries and what it costs."""
+    """Measure a cloud, by the load it carries and what it costs, or the bus alone."""
+
+
+bench.add_command(queue)
+bench.add_command(kill)
 
 
 @bench.command()

@@ -1,0 +1,89 @@
+"""The instrument itself: `novaflow bench queue` and `broker-kill` against real private brokers, and what they leave behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.support.rabbitmq import RabbitMQ
+
+BENCH = [sys.executable, "-m", "services.cli", "bench"]
+
+
+def test_the_bus_is_measured_on_a_given_broker(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
+    words = ["--rounds", "1", "--messages", "200", "--in-flight", "1,16", "--peers", "memory"]
+    files = ["--json", str(tmp_path / "queue.json"), "--html", str(tmp_path / "queue.html")]
+
+    done = subprocess.run(
+        [*BENCH, "queue", "--broker", rabbitmq.url, *words, *files], capture_output=True, text=True, timeout=110
+    )
+
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "queue.json").read_text())["figures"]
+    assert {(one["contestant"], one["in_flight"]) for one in figures} == {
+        (name, in_flight) for name in ("novaflow", "memory") for in_flight in (1, 16)
+    }
+    for figure in figures:
+        assert figure["rate"] > 0
+        assert figure["lost"] == figure["duplicated"] == figure["errors"] == 0
+        assert figure["broker_us"] is not None
+    password = rabbitmq.url.partition("://")[2].partition("@")[0].partition(":")[2]
+    for text in (done.stdout, done.stderr, *(path.read_text() for path in tmp_path.iterdir())):
+        assert password not in text
+
+
+def test_a_durable_bus_loses_nothing_when_its_broker_is_killed(tmp_path: Path) -> None:
+    found = tmp_path / "kill.json"
+    words = ["--seconds", "4", "--down", "0.5", "--in-flight", "8", "--json", str(found)]
+
+    done = subprocess.run([*BENCH, "broker-kill", *words], capture_output=True, text=True, timeout=110)
+
+    assert done.returncode == 0, done.stderr
+    findings = json.loads(found.read_text())["findings"]
+    assert findings["lost"] == 0
+    assert findings["casts"]["accepted"] > 0
+    # The broker is back well within the time that a message may wait for it.
+    assert findings["casts"]["raised"] == findings["calls"]["raised"] == {}
+    assert findings["casts"]["hung"] == findings["calls"]["hung"] == 0
+    assert findings["casts"]["gap_s"] >= 0.5
+    assert findings["calls"]["recovered_s"] is not None
+
+
+def test_an_interrupt_ends_the_broker_and_the_contestants() -> None:
+    command = [*BENCH, "queue", "--rounds", "1000", "--in-flight", "4", "--peers", "novaflow"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        started: set[int] = set()
+        deadline = time.monotonic() + 90
+        # The broker, its port mapper, a server and a client.
+        while len(started) < 4 and time.monotonic() < deadline:
+            started |= children(running.pid)
+            time.sleep(0.02)
+        assert len(started) >= 4
+
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    finally:
+        running.kill()
+        running.wait()
+
+    assert running.returncode == 130
+    assert "Interrupted" in said
+    assert "Traceback" not in said
+    assert not [pid for pid in started if is_running(pid)]
+
+
+def children(parent: int) -> set[int]:
+    task = Path(f"/proc/{parent}/task/{parent}/children")
+    return {int(pid) for pid in task.read_text().split()} if task.exists() else set()
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
