@@ -5,6 +5,7 @@ service with an error that names its path.
 """
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -51,16 +52,32 @@ class Api(Section, frozen=True, kw_only=True):
     url: str = ""
 
 
+class Procedure(Section, frozen=True, kw_only=True, omit_defaults=True):
+    """What differs for one procedure on the bus; a key left out is as the procedure or the bus has it."""
+
+    delivery: Literal["durable", "icehouse"] | None = None
+    retries: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    retry_delay: Annotated[float, msgspec.Meta(ge=0, le=86400)] | None = None  # seconds
+    concurrency: Annotated[int, msgspec.Meta(ge=1)] | None = None  # handlers at a time in one process
+
+
 class Bus(Section, frozen=True, kw_only=True):
     """How the services reach each other."""
 
     url: str = "memory://"
+    credentials_file: str = ""  # JSON, mode 0600: user and password, instead of in the URL
+    tls_ca_file: str = ""  # PEM; empty: the authorities that the machine trusts
+    tls_cert_file: str = ""  # PEM; what we show a broker that asks for it
+    tls_key_file: str = ""  # PEM; empty: in tls_cert_file
+    tls_verify: bool = True  # false believes any broker
     delivery: str = "durable"  # durable or icehouse
+    queues: str = ""  # durable, quorum or transient; empty: what the delivery needs
     prefetch: int = 64  # messages one process works on at a time
     publish_timeout: float = 30.0  # seconds a message may wait for the broker
     retries: int = 3  # of a handler that fails unexpectedly, before the dead-letter queue
     retry_delay: float = 1.0  # seconds before the first retry; doubles
     drain_timeout: float = 20.0  # seconds a shutdown waits for handlers
+    procedures: dict[str, Procedure] = {}  # by name: compute.stop_instance
 
 
 class Database(Section, frozen=True, kw_only=True):
@@ -123,6 +140,15 @@ class Trace(Section, frozen=True, kw_only=True):
 
     enabled: bool = True
     max_bytes: int = 64 * 2**20  # of one process's file before it is rotated
+    otlp_endpoint: str = ""  # an OTLP/HTTP collector; empty: none
+
+
+class Metrics(Section, frozen=True, kw_only=True):
+    """Where each process answers Prometheus at /metrics and tells its health at /healthz."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = 0  # 0: a free one
 
 
 class Config(Section, frozen=True, kw_only=True):
@@ -142,6 +168,7 @@ class Config(Section, frozen=True, kw_only=True):
     compute: Compute = Compute()
     quota: QuotaLimits = QuotaLimits()
     trace: Trace = Trace()
+    metrics: Metrics = Metrics()
 
     @property
     def identity_url(self) -> str:

@@ -112,12 +112,27 @@ async def _start_processes(config: Config, path: Path, stack: AsyncExitStack) ->
     def note(children: list[Child]) -> None:
         _write_up(config, {child.name: child.pid for child in children if child.pid})
 
-    start = (sys.executable, "-m", "services.cli")
-    commands = {name: (*start, name, "--config", str(path), "--supervised") for name in ORDER}
+    commands = {name: _command(name, path, port) for name, port in zip(ORDER, metrics_ports(config), strict=True)}
     children = await stack.enter_async_context(
         supervised(commands, Path(config.state_dir).absolute() / "log", config.drain_timeout, note)
     )
     note(children)
+
+
+def _command(name: str, config: Path, metrics_port: int) -> tuple[str, ...]:
+    """How a service is started; the port is always said, since the environment may name one for all."""
+    words = ("--config", str(config), "--metrics-port", str(metrics_port), "--supervised")
+    return (sys.executable, "-m", "services.cli", name, *words)
+
+
+def metrics_ports(config: Config) -> list[int]:
+    """A port for each service's metrics: free ones for 0, else `metrics.port` and those that follow; raises Invalid."""
+    first = config.metrics.port
+    if first == 0:
+        return [0] * len(ORDER)
+    if not 0 < first <= 65536 - len(ORDER):
+        raise Invalid(reason=f"metrics.port is {first}: {len(ORDER)} services need as many ports from there on")
+    return list(range(first, first + len(ORDER)))
 
 
 async def _with_private_parts(

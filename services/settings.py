@@ -15,6 +15,8 @@ import tomli_w
 
 from novaflow.config import Config, load
 from novaflow.errors import Invalid
+from services.broker import with_whole_paths
+from services.bus_settings import bus_settings
 
 EFFECTIVE: Final = "effective.toml"
 _SYNC_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "mysql": "mysql+asyncmy", "mariadb": "mysql+asyncmy"}
@@ -23,11 +25,13 @@ _SYNC_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "mysql": "mysql+asyncmy", 
 def read(path: Path) -> Config:
     """Read a configuration file; raises Invalid naming the file and the key."""
     try:
-        return load(path)
+        config = load(path)
+        bus_settings(config.bus)
     except FileNotFoundError as error:
         raise Invalid(reason=f"there is no configuration file {path}") from error
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except (msgspec.ValidationError, msgspec.DecodeError, Invalid) as error:
         raise Invalid(reason=f"{path}: {error}") from error
+    return config
 
 
 def default_state_dir() -> Path:
@@ -44,6 +48,7 @@ def with_flags(
     virt: str | None = None,
     hosts: int | None = None,
     port_base: int | None = None,
+    metrics_port: int | None = None,
 ) -> Config:
     """`config` with what the command line said on top."""
     replace = msgspec.structs.replace
@@ -59,6 +64,8 @@ def with_flags(
     if hosts is not None:
         compute = replace(compute, hosts=hosts)
     config = replace(config, compute=compute)
+    if metrics_port is not None:
+        config = replace(config, metrics=replace(config.metrics, port=metrics_port))
     return config if port_base is None else with_ports(config, port_base)
 
 
@@ -90,10 +97,10 @@ def free_ports(host: str, count: int) -> list[int]:
 
 
 def save(config: Config) -> Path:
-    """Write the effective configuration into the state directory, readable by the owner alone."""
+    """Write the effective configuration into the state directory, readable by the owner alone, with paths that hold from everywhere."""
     directory = Path(config.state_dir).absolute()
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    pinned = msgspec.structs.replace(config, state_dir=str(directory))
+    pinned = msgspec.structs.replace(config, state_dir=str(directory), bus=with_whole_paths(config.bus))
     return write_private(directory / EFFECTIVE, tomli_w.dumps(msgspec.to_builtins(pinned)))
 
 

@@ -14,11 +14,13 @@ from typing import Final
 
 import msgspec
 from aiohttp import web
+from aiohttp.hdrs import METH_ALL
 from aiohttp.typedefs import Handler as Handler
 from aiohttp.typedefs import Middleware as Middleware
 
 from novaflow.models import Context
 from rpc.tracing import CURRENT, Position, Span, Tracer
+from services.vitals import UNMATCHED
 
 # What the middlewares put into a request.
 REQUEST_ID: Final = web.RequestKey("request_id", str)
@@ -68,7 +70,7 @@ def traced(tracer: Tracer) -> Middleware:
         with tracer.span("http.server", f"{request.method} {request.path}", parent=parent) as span:
             request[REQUEST_ID] = request_id
             request[SPAN] = span
-            span.attributes["request_id"] = request_id
+            span.attributes |= {"request_id": request_id, "method": _method(request), "route": _route(request)}
             response = await _answer(request, handler, span)
             if not response.prepared:
                 response.headers["X-Openstack-Request-Id"] = request_id
@@ -76,6 +78,17 @@ def traced(tracer: Tracer) -> Middleware:
             return response
 
     return middleware
+
+
+def _method(request: web.Request) -> str:
+    """The method, if there is such a one: metrics have a series for each, and clients could think of any number."""
+    return request.method if request.method in METH_ALL else "other"
+
+
+def _route(request: web.Request) -> str:
+    """The path as it was registered, with its parameters' names in place of what was given for them."""
+    resource = request.match_info.route.resource
+    return UNMATCHED if resource is None else resource.canonical
 
 
 async def _answer(request: web.Request, handler: Handler, span: Span) -> web.StreamResponse:

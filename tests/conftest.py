@@ -3,6 +3,7 @@
 pytest_plugins = [
     "tests.support.mariadb",
     "tests.support.rabbitmq",
+    "tests.support.rabbitmq_cluster",
     "tests.support.cloud_records",
     "tests.support.stores",
 ]

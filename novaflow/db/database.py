@@ -50,6 +50,10 @@ class Database:
         await self._readers.close()
         await self._writers.close()
 
+    async def ask(self) -> None:
+        """Have the server say anything; raises ServiceUnavailable when it stays away for the whole budget."""
+        await self.read(_anything)
+
     async def read(self, work: Work[T]) -> T:
         """The answer of `work`, each statement of which sees what was committed before it.
 
@@ -92,3 +96,7 @@ class Database:
             answer = await work(connection)
             await connection.commit()
             return answer
+
+
+async def _anything(connection: AsyncConnection) -> None:
+    await connection.exec_driver_sql("SELECT 1")

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 _PASSING: Final = {
     1020: "the record has changed",
     1040: "too many connections",
+    1047: "the server is not part of its cluster now",  # Galera: no quorum, or still catching up
     1053: "the server is shutting down",
     1152: "the connection was aborted",
     1158: "the connection was lost",

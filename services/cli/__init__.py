@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "doctor": "services.cli.doctor:doctor",
     "demo": "services.cli.demo:demo",
     "guest": "services.cli.guest:guest",
+    "queue": "services.cli.queue:queue",
     "bench": "services.cli.bench:bench",
     "db": "services.cli.db:db",
     "identity": "services.cli.service:identity",

@@ -9,6 +9,7 @@ import click
 from novaflow.config import Config
 from novaflow.errors import Invalid
 from services import all_in_one, settings
+from services.cli.options import metrics_port_option
 from services.runtime import Runtime
 from services.supervisor import READY, stop_with_parent
 
@@ -44,6 +45,7 @@ _OPTIONS = (
     click.option(
         "--state-dir", type=click.Path(path_type=Path, file_okay=False), help="Where this service keeps files."
     ),
+    metrics_port_option,
     click.option("--supervised", is_flag=True, hidden=True),
 )
 

@@ -15,11 +15,12 @@ import click
 from novaflow.config import Config
 from novaflow.errors import Invalid, ServiceUnavailable
 from services import settings
-from services.cli.options import state_dir_option
+from services.cli.options import metrics_port_option, state_dir_option
 from services.cloud import ORDER, UP, addresses, cloud, is_running, owner, owning
 from services.logs import configure
 from services.loops import loop_factory
 from services.supervisor import READY, stop_with_parent
+from services.targets import targets
 
 _DETACH_TIMEOUT: Final = 120.0  # seconds a detached cloud may take to get ready
 _DOWN_TIMEOUT: Final = 90.0  # seconds a cloud may take to drain
@@ -38,6 +39,7 @@ _DOWN_TIMEOUT: Final = 90.0  # seconds a cloud may take to drain
 @click.option("--hosts", type=click.IntRange(min=1), help="Compute hosts to run [default: 1].")
 @state_dir_option
 @click.option("--port-base", type=click.IntRange(0, 65531), help="Listen on four ports from here; 0 takes free ones.")
+@metrics_port_option
 @click.option("--config", "config_path", type=click.Path(path_type=Path, dir_okay=False), help="A novaflow.toml.")
 @click.option("--processes", is_flag=True, help="Every service as its own process, supervised.")
 @click.option("--detach", is_flag=True, help="Return when the cloud is ready; `novaflow down` stops it.")
@@ -178,8 +180,10 @@ def status(state_dir: Path | None) -> None:
         killed = "; the last one ended without draining" if (directory / UP).exists() else ""
         raise Invalid(reason=f"no cloud runs in {directory}{killed}")
     facts = _facts(directory)
+    watched = targets(directory)
     for name, pid in facts["processes"].items():
-        click.echo(f"{name:18} process {pid}")
+        where = f", http://{watched[pid]}/metrics and /healthz" if pid in watched else ""
+        click.echo(f"{name:18} process {pid}{where}")
     for name, url in facts["addresses"].items():
         click.echo(f"{name:18} {url}")
 

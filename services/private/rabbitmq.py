@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from services.private.tls import PrivateTls
+
 _PLACES: Final = ("/usr/lib/rabbitmq/lib", "/opt/rabbitmq", "/usr/local/lib/rabbitmq/lib")
 _POLL: Final = 0.05  # seconds
 _START_TIMEOUT: Final = 90.0
@@ -44,13 +46,30 @@ class BrokerFailed(Exception):
 
 
 class PrivateRabbitMQ:
-    """One node below `root`, a directory of its own. Ports are chosen once, so a restarted node is found again."""
+    """One node below `root`, a directory of its own. Ports are chosen once, so a restarted node is found again.
 
-    def __init__(self, root: Path) -> None:
+    `config` is added to its rabbitmq.conf; with `tls` it listens on `tls_port` too. Nodes that shall find each other get the same `epmd_port`, whose port mapper
+    belongs to the first of them that starts, and the same `cookie`; a cluster has one user, and so one `password`.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        config: str = "",
+        epmd_port: int | None = None,
+        cookie: str | None = None,
+        password: str | None = None,
+        tls: PrivateTls | None = None,
+    ) -> None:
         self._root = root
-        self._port, self._dist_port, self._epmd_port = _free_ports(3)
+        self._port, self._tls_port, self._dist_port, own_epmd_port = free_ports(4)
+        self._epmd_port = own_epmd_port if epmd_port is None else epmd_port
+        self._config = config if tls is None else config + tls.config(self._tls_port)
+        self._listens_on = [self._port] if tls is None else [self._port, self._tls_port]
+        self._cookie = secrets.token_hex(16) if cookie is None else cookie
         self._node = f"novaflow-{secrets.token_hex(4)}@localhost"
-        self._password = secrets.token_hex(16)
+        self._password = secrets.token_hex(16) if password is None else password
         self._programs: Path | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
         self._server: subprocess.Popen[bytes] | None = None
@@ -59,6 +78,16 @@ class PrivateRabbitMQ:
     def url(self) -> str:
         """Where it listens, with its credentials."""
         return f"amqp://{_USER}:{self._password}@127.0.0.1:{self._port}/"
+
+    @property
+    def tls_url(self) -> str:
+        """The same, encrypted."""
+        return f"amqps://{_USER}:{self._password}@127.0.0.1:{self._tls_port}/"
+
+    @property
+    def node(self) -> str:
+        """Its name among Erlang nodes."""
+        return self._node
 
     @property
     def user(self) -> str:
@@ -71,6 +100,11 @@ class PrivateRabbitMQ:
         return self._port
 
     @property
+    def tls_port(self) -> int:
+        """The port of AMQP over TLS."""
+        return self._tls_port
+
+    @property
     def pid(self) -> int | None:
         """The node's process; None when it does not run."""
         return None if self._server is None or self._server.poll() is not None else self._server.pid
@@ -80,12 +114,13 @@ class PrivateRabbitMQ:
         if self.pid is not None:
             return
         self._prepare()
-        if self._epmd is None or self._epmd.poll() is not None:
+        if (self._epmd is None or self._epmd.poll() is not None) and not await _listens(self._epmd_port):
             self._epmd = self._spawn("epmd", [_program("epmd"), "-port", str(self._epmd_port), "-address", "127.0.0.1"])
             await self._until_listening(self._epmd, self._epmd_port, "epmd")
         self._server = self._spawn("rabbitmq", [str(self._program("rabbitmq-server"))])
         try:
-            await self._until_listening(self._server, self._port, "rabbitmq")
+            for port in self._listens_on:
+                await self._until_listening(self._server, port, "rabbitmq")
         except BaseException:
             self._kill(self._server)
             raise
@@ -118,7 +153,11 @@ class PrivateRabbitMQ:
         return await asyncio.to_thread(_run, command, self._environment())
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(
@@ -129,9 +168,12 @@ class PrivateRabbitMQ:
     def _prepare(self) -> None:
         for name in ("home", "mnesia", "log"):
             (self._root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-        config = self._root / "rabbitmq.conf"
-        config.touch(mode=0o600)
-        config.write_text(_CONFIG.format(port=self._port, user=_USER, password=self._password))
+        _write_private(
+            self._root / "rabbitmq.conf",
+            _CONFIG.format(port=self._port, user=_USER, password=self._password) + self._config,
+        )
+        # Erlang takes no cookie that others may read.
+        _write_private(self._root / "home" / ".erlang.cookie", self._cookie)
         (self._root / "enabled_plugins").write_text("[].\n")
         (self._root / "rabbitmq-env.conf").write_text("")
 
@@ -223,7 +265,15 @@ async def _listens(port: int) -> bool:
     return True
 
 
-def _free_ports(count: int) -> list[int]:
+def _write_private(path: Path, text: str) -> None:
+    """Nobody else can read it, not even for a moment."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+
+
+def free_ports(count: int) -> list[int]:
+    """Different TCP ports of loopback nobody listens on now."""
     held = [socket.socket() for _ in range(count)]
     try:
         for sock in held:

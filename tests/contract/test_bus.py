@@ -13,12 +13,13 @@ from rpc.envelope import ORIGIN, REASON, Envelope, Stage
 from rpc.errors import Away, BadMessage, CallTimeout, NotConnected, RemoteFailure, Unroutable
 from rpc.hooks import Forward
 from rpc.procedure import Call, Cast
-from tests.support.bus import PATIENCE, Answer, Ask, Log, MemoryPlace, Place, RabbitPlace, World, add_one, until
+from tests.support.bus import PATIENCE, PLACES, Answer, Ask, Log, Place, World, add_one, until
+from tests.support.bus import place as place_of
 
 
-@pytest.fixture(params=["memory", "rabbitmq"])
+@pytest.fixture(params=PLACES)
 def place(request: pytest.FixtureRequest) -> Place:
-    return MemoryPlace() if request.param == "memory" else RabbitPlace(request.getfixturevalue("rabbitmq"))
+    return place_of(request.param, request.getfixturevalue)
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ import pytest
 
 from rpc.bus import BusSettings
 from rpc.errors import CallTimeout
-from tests.support.bus import Answer, Ask, Log, MemoryPlace, Place, RabbitPlace, World, add_one, until
+from tests.support.bus import PLACES, Answer, Ask, Log, Place, World, add_one, until
+from tests.support.bus import place as place_of
 
 
-@pytest.fixture(params=["memory", "rabbitmq"])
+@pytest.fixture(params=PLACES)
 def place(request: pytest.FixtureRequest) -> Place:
-    return MemoryPlace() if request.param == "memory" else RabbitPlace(request.getfixturevalue("rabbitmq"))
+    return place_of(request.param, request.getfixturevalue)
 
 
 @pytest.fixture

@@ -76,10 +76,10 @@ async def test_a_message_on_the_wire_is_oslo_messagings(world: World) -> None:
     await client.cast(world.do, Ask(number=1))
     arrived: asyncio.Queue[Delivery] = asyncio.Queue()
     transport = await world.connect()
-    await transport.consume(Destination(Role.SHARED, world.topic, world.topic), arrived.put_nowait)
+    await transport.consume([Destination(Role.SHARED, world.topic, world.topic)], arrived.put_nowait)
 
     delivery = await asyncio.wait_for(arrived.get(), PATIENCE)
-    await transport.ack(delivery)
+    transport.ack(delivery)
 
     outer = json.loads(delivery.body)
     inner = json.loads(outer["oslo.message"])

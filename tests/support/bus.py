@@ -10,13 +10,14 @@ from typing import Final, Protocol
 import msgspec
 
 from novaflow.errors import Codec
+from rpc.address import Address
+from rpc.amqp import AmqpTransport
 from rpc.bus import Bus, BusSettings
-from rpc.connect import open_transport
 from rpc.hooks import Hook
 from rpc.memory import MemoryBroker, MemoryTransport
 from rpc.procedure import Call, Cast, Fanout
 from rpc.tracing import Span, Tracer
-from rpc.transport import Delivery, Message, Transport, dead_letters, destination
+from rpc.transport import Assurance, Delivery, Message, Transport, dead_letters, destination
 from tests.support.rabbitmq import RabbitMQ
 
 PATIENCE: Final = 20.0  # seconds; generous, since the machine may be busy
@@ -80,18 +81,29 @@ class MemoryPlace:
 
 
 class RabbitPlace:
-    """The session's RabbitMQ."""
+    """The session's RabbitMQ; `plain` has messages take aiormq's channels."""
 
-    def __init__(self, node: RabbitMQ) -> None:
+    def __init__(self, node: RabbitMQ, *, plain: bool = False) -> None:
         self._node = node
+        self._is_plain = plain
 
     async def connect(self, settings: BusSettings) -> Transport:
         """A new connection."""
-        return await open_transport(self._node.url, settings)
+        return await AmqpTransport.open(Address.parse(self._node.url), settings, plain=self._is_plain)
 
     async def sever(self) -> None:
         """End every connection at once."""
         await self._node.ctl("close_all_connections", "a test")
+
+
+PLACES: Final = ("memory", "rabbitmq", "rabbitmq, plain")
+
+
+def place(name: str, fixture: Callable[[str], RabbitMQ]) -> Place:
+    """One of PLACES."""
+    if name == "memory":
+        return MemoryPlace()
+    return RabbitPlace(fixture("rabbitmq"), plain=name.endswith("plain"))
 
 
 class World:
@@ -158,15 +170,17 @@ class World:
     async def put(self, body: bytes, **headers: str | int) -> None:
         """Publish raw bytes to the topic's shared queue."""
         transport = await self.connect()
-        await transport.publish(destination(self.topic), Message(body=body, headers=headers, assured=True))
+        await transport.publish(
+            destination(self.topic), Message(content=body, headers=headers, assurance=Assurance.CONFIRMED)
+        )
 
     async def next_dead_letter(self) -> Delivery:
         """Wait for a message in the dead-letter queue, and take it."""
         transport = await self.connect()
         arrived: asyncio.Queue[Delivery] = asyncio.Queue()
-        await transport.consume(dead_letters(self.topic), arrived.put_nowait)
+        await transport.consume([dead_letters(self.topic)], arrived.put_nowait)
         delivery = await asyncio.wait_for(arrived.get(), PATIENCE)
-        await transport.ack(delivery)
+        transport.ack(delivery)
         return delivery
 
     async def close(self) -> None:

@@ -1,9 +1,11 @@
 """compose/ cannot be run where the tests run, so what can be known of it is checked: its form, its names, its secrets."""
 
+import asyncio
 import json
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,16 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from novaflow.config import load
+from novaflow.config import Metrics, load
 from services.cli import cli
+from services.monitoring import monitored
+from services.targets import targets
+from services.vitals import Phase, Vitals
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose"
 SCHEMA = ROOT / "tests" / "data" / "compose-spec" / "compose-spec.json"
-FILES = ("compose.yaml", "compose.kvm.yaml")
+FILES = ("compose.yaml", "compose.kvm.yaml", "compose.cluster.yaml")
 ROLES = ("identity", "image", "api", "scheduler", "conductor", "compute")
 
 
@@ -82,7 +87,29 @@ def test_whatever_is_named_is_declared(cloud: dict[str, Any]) -> None:
 def test_what_can_be_asked_for_its_health_is(cloud: dict[str, Any]) -> None:
     asked = {name for name, service in cloud["services"].items() if "healthcheck" in service}
 
-    assert asked >= {"rabbitmq", "mariadb", "identity", "image", "api"}
+    assert asked == {"rabbitmq", "mariadb", *ROLES}
+
+
+def test_every_role_is_asked_where_it_listens(cloud: dict[str, Any]) -> None:
+    for role in ROLES:
+        service = cloud["services"][role]
+        port = service["environment"]["NOVAFLOW_METRICS_PORT"]
+        (script,) = [word for word in service["healthcheck"]["test"] if "import" in word]
+        assert f"'127.0.0.1', {port}," in script, role
+        assert "'/healthz'" in script, role
+
+
+@pytest.mark.parametrize(("phase", "status"), [(Phase.READY, 0), (Phase.STARTING, 1)])
+async def test_the_question_tells_a_well_process_from_others(
+    tmp_path: Path, cloud: dict[str, Any], phase: Phase, status: int
+) -> None:
+    *_, script = cloud["services"]["conductor"]["healthcheck"]["test"]
+    async with monitored(Metrics(), Vitals("conductor", phases={"conductor": phase}), tmp_path):
+        (target,) = targets(tmp_path).values()
+        command = (sys.executable, "-c", script.replace("9464", target.rpartition(":")[2]))
+        process = await asyncio.create_subprocess_exec(*command)
+
+        assert await process.wait() == status
 
 
 def test_only_the_apis_are_published(cloud: dict[str, Any]) -> None:
@@ -138,7 +165,7 @@ class TestPrepare:
         config = load(tmp_path / "secrets" / "novaflow.toml")
 
         assert config.api_url == "http://192.0.2.7:8774"
-        assert config.identity.host == config.image.host == config.api.host == "0.0.0.0"
+        assert {config.identity.host, config.image.host, config.api.host, config.metrics.host} == {"0.0.0.0"}
         assert config.bus.url.endswith("@rabbitmq:5672/")
         assert config.database.url.endswith("@mariadb:3306/novaflow")
         assert config.identity.admin_password

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -14,10 +15,19 @@ from rpc.envelope import (
     Envelope,
     Failure,
     Kind,
+    Reply,
+    Request,
     Stage,
     arguments,
+    check,
+    context_of,
+    deadline_of,
+    encoder,
     pack,
     pack_reply,
+    reply_of,
+    retries_of,
+    trace_of,
     unpack,
     unpack_failure,
     unpack_reply,
@@ -31,6 +41,7 @@ JSON = st.recursive(
     max_leaves=20,
 )
 KEYS = ["method", "args", "version", "namespace", "_unique_id", "_msg_id", "_reply_q", "_timeout", "_context_user_id"]
+ARGS = msgspec.Raw(b'{"text":"t","number":0}')
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,41 +49,46 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     number: int = 0
 
 
-def envelope(**changes: Any) -> Envelope:
-    plain = Envelope(
-        kind=Kind.CAST, stage=Stage.PUBLISH, topic="compute", method="do", unique_id="u" * 32, request=Ask(text="t")
-    )
-    return msgspec.structs.replace(plain, **changes)
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    user_id: str
+    roles: tuple[str, ...] = ()
 
 
-def read(body: bytes, headers: dict[str, object] | None = None, *, limit: int = LIMIT) -> Envelope:
-    return unpack(body, headers or {}, kind=Kind.CAST, topic="compute", host=None, limit=limit)
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    context: User | dict[str, int] | str | None
+    number: int
+
+
+def request(**changes: Any) -> Request:
+    return msgspec.structs.replace(Request(method="do", args=ARGS, unique_id="u" * 32), **changes)
 
 
 def wrapped(inner: object) -> bytes:
     return json.dumps({"oslo.version": "2.0", "oslo.message": json.dumps(inner)}).encode()
 
 
-@given(text=st.text(), deadline=st.none() | st.integers(0, 2**40), retries=st.integers(0, 100))
-def test_what_is_packed_is_unpacked(text: str, deadline: int | None, retries: int) -> None:
-    sent = envelope(
-        request=Ask(text=text),
-        msg_id="m" * 32,
-        reply_to="reply_x",
-        deadline=None if deadline is None else deadline / 1000,
-        retries=retries,
-        traceparent="00-a-b-01",
-    )
+def inner_of(body: bytes) -> Any:
+    return json.loads(json.loads(body)["oslo.message"])
 
-    got = read(pack(sent, LIMIT), dict(sent.headers))
 
-    assert msgspec.json.decode(got.request, type=Ask) == Ask(text=text)  # type: ignore[call-overload]  # Raw is a buffer
-    assert got == msgspec.structs.replace(sent, kind=Kind.CALL, stage=Stage.HANDLE, request=got.request)
+def plain(raw: object) -> Any:
+    return msgspec.json.decode(raw)  # type: ignore[call-overload]  # Raw is a buffer
+
+
+@given(text=st.text(), version=st.text(), monitor=st.none() | st.floats(0, 1e9))
+def test_what_is_packed_is_unpacked(text: str, version: str, monitor: float | None) -> None:
+    args = msgspec.json.encode(Ask(text=text))
+    sent = request(args=msgspec.Raw(args), version=version, msg_id="m" * 32, reply_to="reply_x", monitor=monitor)
+
+    got = unpack(pack(sent, LIMIT), LIMIT)
+
+    assert bytes(got.args) == args
+    assert msgspec.structs.replace(got, args=sent.args, inner="") == sent
 
 
 def test_the_body_is_oslo_messagings_envelope() -> None:
-    call = json.loads(pack(envelope(msg_id="m", reply_to="r"), LIMIT))
-    cast = json.loads(pack(envelope(), LIMIT))
+    call = json.loads(pack(request(msg_id="m", reply_to="r", monitor=None), LIMIT))
+    cast = json.loads(pack(request(), LIMIT))
 
     assert call["oslo.version"] == cast["oslo.version"] == "2.0"
     plain = {"method": "do", "args": {"text": "t", "number": 0}, "version": "1.0", "_unique_id": "u" * 32}
@@ -81,7 +97,7 @@ def test_the_body_is_oslo_messagings_envelope() -> None:
 
 
 def test_a_request_of_an_oslo_messaging_client_is_read() -> None:
-    got = read(
+    got = unpack(
         wrapped(
             {
                 "method": "do",
@@ -93,16 +109,66 @@ def test_a_request_of_an_oslo_messaging_client_is_read() -> None:
                 "_timeout": None,
                 "_unique_id": "u1",
             }
-        )
+        ),
+        LIMIT,
     )
 
-    assert (got.kind, got.version, got.msg_id, got.reply_to) == (Kind.CALL, "1.0", "m1", "reply_1")
+    assert (got.version, got.msg_id, got.reply_to, got.monitor) == ("1.0", "m1", "reply_1", None)
+    assert plain(context_of(got)) == {"user_id": "u", "roles": ["admin"]}
+
+
+def test_a_client_from_before_2018_knows_no_call_monitor() -> None:
+    assert unpack(wrapped({"method": "do", "args": {}}), LIMIT).monitor is msgspec.UNSET
+
+
+def test_a_context_travels_beside_the_arguments() -> None:
+    ask = Asked(context=User(user_id="u", roles=("admin", "ü")), number=1)
+    args, context = encoder(Asked)(ask)
+    assert context is not None
+    sent = request(args=msgspec.Raw(args), context=msgspec.Raw(context))
+
+    body = pack(sent, LIMIT)
+
+    assert plain(args) == {"number": 1}
+    assert inner_of(body)["_context_user_id"] == "u"
+    assert inner_of(body)["_context_roles"] == ["admin", "ü"]
+    assert plain(context_of(unpack(body, LIMIT))) == plain(context) == {"user_id": "u", "roles": ["admin", "ü"]}
+
+
+@pytest.mark.parametrize("context", [None, {}, "user"], ids=str)
+def test_a_context_without_keys_stays_among_the_arguments(context: Any) -> None:
+    args, beside = encoder(Asked)(Asked(context=context, number=1))
+
+    got = unpack(pack(request(args=msgspec.Raw(args), context=beside), LIMIT), LIMIT)
+
+    assert plain(got.args) == {"number": 1, "context": context}
+    assert context_of(got) is None
+
+
+def test_a_request_without_a_context_has_none() -> None:
+    assert encoder(Ask)(Ask(text="t")) == (b'{"text":"t","number":0}', None)
+    assert context_of(unpack(pack(request(), LIMIT), LIMIT)) is None
+    assert context_of(unpack(wrapped({"method": "_context_", "args": {}}), LIMIT)) is None
+
+
+@given(st.dictionaries(st.text(), JSON, min_size=1, max_size=5))
+def test_any_context_comes_back_as_it_went(context: dict[str, object]) -> None:
+    raw = msgspec.json.encode(context)
+
+    got = context_of(unpack(pack(request(context=msgspec.Raw(raw)), LIMIT), LIMIT))
+
+    assert plain(got) == plain(raw)
+
+
+def test_what_is_no_json_is_a_type_error() -> None:
+    with pytest.raises(TypeError):
+        encoder(object)(object())
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_whatever_do_more_than_raise_bad_message(body: bytes) -> None:
     with pytest.raises(BadMessage):
-        read(body)
+        unpack(body, LIMIT)
     with pytest.raises(BadMessage):
         unpack_reply(body, LIMIT)
 
@@ -113,10 +179,18 @@ def test_no_bytes_whatever_do_more_than_raise_bad_message(body: bytes) -> None:
 )
 def test_no_message_whatever_does_more_than_raise_bad_message(inner: object, headers: dict[str, object]) -> None:
     with suppress(BadMessage):
-        arguments(read(wrapped(inner), headers).request)
+        got = unpack(wrapped(inner), LIMIT)
+        check(got)
+        arguments(got.args)
+        context_of(got)
         assert isinstance(inner, dict)
         assert isinstance(inner["method"], str)
         assert isinstance(inner["args"], dict)
+    assert trace_of(headers) is None or isinstance(headers[TRACEPARENT], str)
+    with suppress(BadMessage):
+        assert retries_of(headers) >= 0
+        deadline = deadline_of(headers)
+        assert deadline is None or deadline >= 0
 
 
 @pytest.mark.parametrize(
@@ -125,41 +199,67 @@ def test_no_message_whatever_does_more_than_raise_bad_message(inner: object, hea
         ({"args": {}}, "missing required field `method`"),
         ({"method": "do"}, "missing required field `args`"),
         ({"method": 1, "args": {}}, r"Expected `str`, got `int` - at `\$.method`"),
-        ({"method": "do", "args": {}, "namespace": "other"}, "namespace 'other' is not served"),
+        ({"method": "do", "args": {}, "namespace": 5}, r"Expected `str \| null`, got `int` - at `\$.namespace`"),
         ({"method": "do", "args": {}, "_msg_id": "m"}, "come together"),
+        ({"method": "do", "args": {}, "_reply_q": "q"}, "come together"),
         ({"method": "do", "args": {}, "_msg_id": "m", "_reply_q": "q" * 256}, "_reply_q is longer"),
     ],
 )
 def test_a_bad_message_says_what_is_wrong(inner: object, why: str) -> None:
     with pytest.raises(BadMessage, match=why):
-        read(wrapped(inner))
+        check(unpack(wrapped(inner), LIMIT))
 
 
 @pytest.mark.parametrize(
-    ("headers", "why"),
+    ("read", "header", "value"),
     [
-        ({DEADLINE: "soon"}, DEADLINE),
-        ({DEADLINE: 1.5}, DEADLINE),
-        ({DEADLINE: True}, DEADLINE),
-        ({DEADLINE: 2**80}, DEADLINE),
-        ({RETRIES: -1}, RETRIES),
+        (deadline_of, DEADLINE, "soon"),
+        (deadline_of, DEADLINE, 1.5),
+        (deadline_of, DEADLINE, True),
+        (deadline_of, DEADLINE, 2**80),
+        (retries_of, RETRIES, -1),
+        (retries_of, RETRIES, b"1"),
     ],
 )
-def test_a_header_that_is_no_whole_number_is_named(headers: dict[str, object], why: str) -> None:
-    with pytest.raises(BadMessage, match=why):
-        read(pack(envelope(), LIMIT), headers)
+def test_a_header_that_is_no_whole_number_is_named(
+    read: Callable[[dict[str, object]], object], header: str, value: object
+) -> None:
+    with pytest.raises(BadMessage, match=header):
+        read({header: value})
 
 
 @pytest.mark.parametrize("traceparent", [7, b"00", "x" * 300])
 def test_a_broken_trace_position_costs_the_trace_only(traceparent: object) -> None:
-    assert read(pack(envelope(), LIMIT), {TRACEPARENT: traceparent}).traceparent is None
+    assert trace_of({TRACEPARENT: traceparent}) is None
+
+
+@given(deadline=st.none() | st.integers(0, 2**40), retries=st.integers(0, 100), trace=st.none() | st.just("00-a-b-01"))
+def test_what_travels_beside_the_body_comes_back_as_it_went(
+    deadline: int | None, retries: int, trace: str | None
+) -> None:
+    sent = Envelope(
+        kind=Kind.CAST,
+        stage=Stage.PUBLISH,
+        topic="compute",
+        method="do",
+        unique_id="u",
+        request=None,
+        deadline=None if deadline is None else deadline / 1000,
+        retries=retries,
+        traceparent=trace,
+    )
+
+    headers = dict(sent.headers)
+
+    assert (deadline_of(headers), retries_of(headers), trace_of(headers)) == (sent.deadline, retries, trace)
+    assert sent.name == "compute.do"
 
 
 def test_messages_over_the_limit_are_refused_on_both_sides() -> None:
-    body = pack(envelope(), LIMIT)
+    body = pack(request(), LIMIT)
 
-    assert read(body, limit=len(body)).method == "do"
-    for refused in (lambda: pack(envelope(), len(body) - 1), lambda: read(body, limit=len(body) - 1)):
+    assert unpack(body, len(body)).method == "do"
+    for refused in (lambda: pack(request(), len(body) - 1), lambda: unpack(body, len(body) - 1)):
         with pytest.raises(BadMessage, match=f"{len(body)} bytes; the limit is {len(body) - 1}"):
             refused()
 
@@ -167,24 +267,44 @@ def test_messages_over_the_limit_are_refused_on_both_sides() -> None:
 @pytest.mark.parametrize("depth", [10_000, 200_000])
 def test_deep_nesting_is_a_bad_message(depth: int) -> None:
     with pytest.raises(BadMessage):
-        read(b"[" * depth)
+        unpack(b"[" * depth, LIMIT)
     inner = '{"method": "do", "args": {"x": ' + "[" * depth + "]" * depth + "}}"
     with pytest.raises(BadMessage):
-        arguments(read(json.dumps({"oslo.version": "2.0", "oslo.message": inner}).encode()).request)
+        arguments(unpack(json.dumps({"oslo.version": "2.0", "oslo.message": inner}).encode(), LIMIT).args)
 
 
 @given(st.none() | JSON)
 def test_an_answer_comes_back_as_it_went(result: object) -> None:
-    reply = unpack_reply(pack_reply("m", "u", result={"x": result}, failure=None, limit=LIMIT), LIMIT)
+    raw = msgspec.json.encode({"x": result})
 
-    assert (reply.msg_id, reply.failure, reply.ending) == ("m", None, True)
-    assert msgspec.json.decode(reply.result) == msgspec.json.decode(msgspec.json.encode({"x": result}))
+    reply = unpack_reply(pack_reply(reply_of("m", "u", result=raw), LIMIT), LIMIT)
+
+    assert (reply.msg_id, reply.unique_id, reply.failure, reply.ending) == ("m", "u", None, True)
+    assert plain(reply.result) == plain(raw)
+
+
+def test_an_answer_for_an_old_client_does_not_speak_of_its_ending() -> None:
+    old = inner_of(pack_reply(reply_of("m", "u", ending=None), LIMIT))
+    alive = inner_of(pack_reply(reply_of("m", "u", ending=False), LIMIT))
+
+    assert "ending" not in old
+    assert alive["ending"] is False
+
+
+def test_an_answer_over_the_limit_is_refused() -> None:
+    with pytest.raises(BadMessage, match="the limit is 100"):
+        pack_reply(Reply(msg_id="m" * 100), 100)
+
+
+def test_only_a_call_is_answered() -> None:
+    with pytest.raises(TypeError, match="only a call"):
+        reply_of(None, "u")
 
 
 def test_a_failure_comes_back_as_it_went() -> None:
     failure = Failure(type_name="NotFound", module="m", message="gone", code="not_found", kwargs={"key": "k"})
 
-    reply = unpack_reply(pack_reply("m", "u", failure=failure, limit=LIMIT), LIMIT)
+    reply = unpack_reply(pack_reply(reply_of("m", "u", failure=failure), LIMIT), LIMIT)
 
     assert reply.failure is not None
     assert unpack_failure(reply.failure) == failure

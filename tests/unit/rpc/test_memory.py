@@ -1,25 +1,28 @@
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 
-from rpc.errors import NotConnected, Unroutable
+from rpc.envelope import Request, pack, unpack
+from rpc.errors import BadMessage, NotConnected, Unroutable
 from rpc.memory import MemoryBroker, MemoryTransport
 from rpc.settings import BusSettings
-from rpc.transport import Delivery, Message, destination, everyone, reply_queue
+from rpc.transport import Assurance, Delivery, Message, destination, everyone, reply_queue
 
 TOPIC = destination("compute")
 HOST = destination("compute", "h1")
+LIMIT = 1_000_000
 
 
-def message(body: bytes = b"x", *, ttl: float | None = None) -> Message:
-    return Message(body=body, headers={}, assured=True, ttl=ttl)
+def message(body: bytes = b"x", *, ttl: float | None = None, assurance: Assurance = Assurance.CONFIRMED) -> Message:
+    return Message(content=body, headers={}, assurance=assurance, ttl=ttl)
 
 
 def transport(
-    broker: MemoryBroker | None = None, *, prefetch: int = 10, publish_timeout: float = 5.0
+    broker: MemoryBroker | None = None, *, prefetch: int = 10, publish_timeout: float = 5.0, limit: int = LIMIT
 ) -> MemoryTransport:
-    settings = BusSettings(prefetch=prefetch, publish_timeout=publish_timeout)
+    settings = BusSettings(prefetch=prefetch, publish_timeout=publish_timeout, max_message_bytes=limit)
     return MemoryTransport(broker or MemoryBroker(), settings)
 
 
@@ -41,10 +44,12 @@ async def test_a_full_queue_holds_publishers_back_until_there_is_room() -> None:
     got: list[Delivery] = []
 
     assert not late.done()
-    await transport(broker).consume(TOPIC, got.append)
+    assert sender.waiting == 1
+    await transport(broker).consume([TOPIC], got.append)
     await late
 
     assert bodies(got) == [b"1", b"2", b"3"]
+    assert sender.waiting == 0
 
 
 async def test_a_queue_that_stays_full_refuses_in_the_end() -> None:
@@ -53,21 +58,22 @@ async def test_a_queue_that_stays_full_refuses_in_the_end() -> None:
 
     with pytest.raises(NotConnected, match=r"compute stayed full for 0\.01 s"):
         await sender.publish(TOPIC, message(b"2"), timeout=0.01)
+    assert sender.waiting == 0
 
 
 async def test_what_is_given_back_takes_its_old_place_and_is_marked() -> None:
     broker = MemoryBroker()
     got: list[Delivery] = []
     receiver = transport(broker, prefetch=2)
-    subscription = await receiver.consume(TOPIC, got.append)
+    subscription = await receiver.consume([TOPIC], got.append)
     await publish(receiver, b"1", b"2", b"3")
     await subscription.cancel()
     again: list[Delivery] = []
 
-    await receiver.nack(got[1])
-    await receiver.nack(got[0])
-    await receiver.nack(got[0])
-    await transport(broker).consume(TOPIC, again.append)
+    receiver.nack(got[1])
+    receiver.nack(got[0])
+    receiver.nack(got[0])
+    await transport(broker).consume([TOPIC], again.append)
 
     assert bodies(got) == [b"1", b"2"]
     assert [(d.body, d.redelivered) for d in again] == [(b"1", True), (b"2", True), (b"3", False)]
@@ -77,38 +83,53 @@ async def test_a_cancelled_consumer_may_still_settle_what_it_has() -> None:
     broker = MemoryBroker()
     got: list[Delivery] = []
     receiver = transport(broker)
-    subscription = await receiver.consume(TOPIC, got.append)
+    subscription = await receiver.consume([TOPIC], got.append)
     await publish(receiver, b"1", b"2")
 
     await subscription.cancel()
-    await receiver.ack(got[0])
-    await receiver.nack(got[1])
+    receiver.ack(got[0])
+    receiver.nack(got[1])
 
     assert broker.depth("compute") == 1
 
 
-@pytest.mark.parametrize("end", [MemoryTransport.close, lambda receiver: asyncio.sleep(0, receiver.sever())])
+async def sever(receiver: MemoryTransport) -> None:
+    receiver.sever()
+
+
+@pytest.mark.parametrize("end", [MemoryTransport.close, sever])
 async def test_what_a_lost_connection_had_is_delivered_again_and_its_acknowledgements_count_no_more(
-    end: Callable[[MemoryTransport], asyncio.Future[None]],
+    end: Callable[[MemoryTransport], Awaitable[None]],
 ) -> None:
     broker = MemoryBroker()
     got: list[Delivery] = []
     again: list[Delivery] = []
     receiver = transport(broker, prefetch=2)
-    await receiver.consume(TOPIC, got.append)
+    await receiver.consume([TOPIC], got.append)
     await publish(transport(broker), b"1", b"2", b"3")
-    await (await transport(broker).consume(HOST, got.append)).cancel()
+    await (await transport(broker).consume([HOST], got.append)).cancel()
 
     await end(receiver)
-    await receiver.ack(got[0])
+    receiver.ack(got[0])
     first_two = got[:2]
     other = transport(broker)
-    await other.consume(TOPIC, again.append)
+    await other.consume([TOPIC], again.append)
     for delivery in got[2:]:
-        await receiver.ack(delivery)
+        receiver.ack(delivery)
 
     assert bodies(first_two) == [b"1", b"2"]
     assert sorted(bodies(got[2:] + again)) == [b"1", b"2", b"3"]
+
+
+async def test_a_lost_connection_is_counted_and_one_that_is_closed_is_not_there() -> None:
+    process = transport()
+    assert (process.is_connected, process.reconnects) == (True, 0)
+
+    process.sever()
+    assert (process.is_connected, process.reconnects) == (True, 1)
+
+    await process.close()
+    assert (process.is_connected, process.reply_name) == (False, "")
 
 
 async def test_a_message_that_waited_too_long_is_dropped() -> None:
@@ -119,7 +140,7 @@ async def test_a_message_that_waited_too_long_is_dropped() -> None:
     await sender.publish(TOPIC, message(b"late", ttl=0.001))
     await sender.publish(TOPIC, message(b"fine", ttl=60.0))
     await asyncio.sleep(0.01)
-    await sender.consume(TOPIC, got.append)
+    await sender.consume([TOPIC], got.append)
 
     assert bodies(got) == [b"fine"]
 
@@ -128,10 +149,10 @@ async def test_temporary_queues_end_with_their_consumers_and_others_stay() -> No
     broker = MemoryBroker()
     process = transport(broker)
     got: list[Delivery] = []
-    fanout = await process.consume(everyone("compute"), got.append)
-    shared = await process.consume(TOPIC, got.append)
+    fanout = await process.consume([everyone("compute")], got.append)
+    shared = await process.consume([TOPIC], got.append)
     replies = await process.reply_queue()
-    assert replies == await process.reply_queue()
+    assert replies == await process.reply_queue() == process.reply_name
 
     await fanout.cancel()
     await shared.cancel()
@@ -146,17 +167,60 @@ async def test_temporary_queues_end_with_their_consumers_and_others_stay() -> No
     assert got == []
 
 
+async def test_many_queues_are_consumed_and_cancelled_as_one() -> None:
+    process = transport()
+    got: list[Delivery] = []
+    subscription = await process.consume([TOPIC, HOST, everyone("compute")], got.append)
+
+    for to in (TOPIC, HOST, everyone("compute")):
+        await process.publish(to, message(to.name.encode()))
+    await subscription.cancel()
+    await process.publish(HOST, message(b"late"))
+
+    assert [(d.source, d.body) for d in got] == [
+        (TOPIC, b"compute"),
+        (HOST, b"compute.h1"),
+        (everyone("compute"), b"compute_fanout"),
+    ]
+
+
+async def test_only_what_somebody_relies_on_is_unroutable() -> None:
+    sender = transport()
+
+    await sender.publish(HOST, message(assurance=Assurance.NONE))
+    for assurance in (Assurance.ROUTED, Assurance.CONFIRMED):
+        with pytest.raises(Unroutable, match=r"compute\.h1"):
+            await sender.publish(HOST, message(assurance=assurance))
+
+
+async def test_a_request_crosses_as_it_would_as_bytes_and_within_the_same_limit() -> None:
+    sent = Request(method="do", args=msgspec.Raw(b'{"x":"' + b'\\"' * 400 + b'"}'), unique_id="u", weight=808)
+    size = len(pack(sent, LIMIT))
+    got: list[Delivery] = []
+    roomy, tight = transport(limit=size), transport(limit=size - 1)
+    await roomy.consume([TOPIC], got.append)
+
+    await roomy.publish(TOPIC, Message(content=sent, headers={}))
+    with pytest.raises(BadMessage, match=f"{size} bytes; the limit is {size - 1}"):
+        await tight.publish(TOPIC, Message(content=sent, headers={}))
+
+    assert got[0].request(LIMIT).args == sent.args
+    assert unpack(got[0].body, LIMIT).method == "do"
+
+
 async def test_a_closed_connection_does_nothing_more() -> None:
     closed = transport()
     await closed.close()
 
-    for doing in (closed.publish(TOPIC, message()), closed.consume(TOPIC, print), closed.reply_queue()):
+    for doing in (closed.publish(TOPIC, message()), closed.consume([TOPIC], print), closed.reply_queue()):
         with pytest.raises(NotConnected):
             await doing
 
 
 async def test_deliveries_of_another_transport_are_not_settled() -> None:
-    stranger = Delivery(body=b"", headers={}, redelivered=False, tag=1)
+    stranger = Delivery(source=TOPIC, content=b"", headers={}, redelivered=False, origin=None, tag=1)
 
     with pytest.raises(TypeError, match="not from a memory transport"):
-        await transport().ack(stranger)
+        transport().ack(stranger)
+    with pytest.raises(TypeError, match="not from a memory transport"):
+        transport().nack(stranger)

@@ -1,7 +1,20 @@
+import msgspec
 import pytest
 
-from rpc.errors import Unroutable
-from rpc.transport import Role, dead_letters, destination, everyone, reply_queue
+from rpc.envelope import Request, pack, pack_reply, reply_of, unpack
+from rpc.errors import BadMessage, Unroutable
+from rpc.transport import (
+    Delivery,
+    Role,
+    body_of,
+    check_size,
+    dead_letters,
+    destination,
+    everyone,
+    reply_queue,
+)
+
+LIMIT = 1_000_000
 
 
 def test_queues_have_novas_names() -> None:
@@ -14,6 +27,7 @@ def test_queues_have_novas_names() -> None:
         (Role.DEAD, "compute.dead"),
     ]
     assert reply_queue("reply_1").name == "reply_1"
+    assert [place.is_fanout for place in places] == [False, False, True, False]
 
 
 @pytest.mark.parametrize("name", ["", "*", "a.#", "a b", ".a", "ü", "a\n", "x" * 201])
@@ -22,3 +36,53 @@ def test_names_that_no_queue_can_have_are_unroutable(name: str) -> None:
         destination("compute", name)
     with pytest.raises(Unroutable, match="no queue can be named"):
         destination(name)
+
+
+def test_topic_and_host_together_fit_a_name_of_amqp() -> None:
+    assert len(destination("t" * 100, "h" * 154).name) == 255
+
+    with pytest.raises(Unroutable, match="together they are too long"):
+        destination("t" * 100, "h" * 155)
+
+
+def test_the_dead_letters_are_no_host() -> None:
+    with pytest.raises(Unroutable, match="dead-letter queue"):
+        destination("compute", "dead")
+
+
+def test_what_crosses_has_the_same_bytes_wherever_they_are_made() -> None:
+    request = Request(method="do", args=msgspec.Raw(b"{}"), unique_id="u")
+    reply = reply_of("m", "u")
+
+    for content, body in (
+        (request, pack(request, LIMIT)),
+        (reply, pack_reply(reply, LIMIT)),
+        (b"as they came", b"as they came"),
+    ):
+        delivery = Delivery(source=destination("t"), content=content, headers={}, redelivered=False, origin=None, tag=1)
+        assert body_of(content, LIMIT) == delivery.body == body
+
+
+def test_a_delivery_is_read_as_a_request_within_the_limit() -> None:
+    request = Request(method="do", args=msgspec.Raw(b"{}"), unique_id="u")
+    body = pack(request, LIMIT)
+    delivery = Delivery(source=destination("t"), content=body, headers={}, redelivered=False, origin=None, tag=1)
+    whole = msgspec.structs.replace(delivery, content=request)
+
+    assert delivery.request(len(body)) == unpack(body, LIMIT)
+    assert whole.request(LIMIT) is request
+    with pytest.raises(BadMessage, match="the limit is"):
+        delivery.request(len(body) - 1)
+
+
+@pytest.mark.parametrize("text", ["x", '"', "\x00", "ü", "\\"], ids=ascii)
+@pytest.mark.parametrize("length", [10, 1000, 20_000])
+def test_a_size_is_checked_without_its_bytes_as_with_them(text: str, length: int) -> None:
+    args = msgspec.json.encode({"text": text * length})
+    request = Request(method="do", args=msgspec.Raw(args), unique_id="u", weight=len(args))
+    for content in (request, reply_of("m", "u", result=args)):
+        size = len(body_of(content, LIMIT))
+
+        check_size(content, size)
+        with pytest.raises(BadMessage, match=f"message of {size} bytes"):
+            check_size(content, size - 1)

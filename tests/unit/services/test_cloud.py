@@ -7,7 +7,7 @@ import pytest
 from novaflow.config import Config
 from novaflow.errors import Conflict, Invalid
 from services import settings
-from services.cloud import UP, cloud, is_running, owner, owning
+from services.cloud import ORDER, UP, cloud, is_running, metrics_ports, owner, owning
 
 
 def test_a_state_directory_has_one_cloud(tmp_path: Path) -> None:
@@ -55,3 +55,14 @@ async def test_processes_on_one_sqlite_file_are_told_what_is_faster(tmp_path: Pa
             pass
 
     assert "--db private is faster" in heard[0]
+
+
+def test_every_process_gets_a_port_of_its_own_for_its_metrics() -> None:
+    assert metrics_ports(settings.with_flags(Config(), metrics_port=9464)) == [9464, 9465, 9466, 9467, 9468, 9469]
+    assert metrics_ports(Config()) == [0] * len(ORDER)
+
+
+@pytest.mark.parametrize("port", [-1, 65531, 70000])
+def test_a_port_that_leaves_too_few_for_the_others_is_refused(port: int) -> None:
+    with pytest.raises(Invalid, match=rf"metrics\.port is {port}"):
+        metrics_ports(settings.with_flags(Config(), metrics_port=port))

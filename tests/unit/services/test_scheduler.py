@@ -9,9 +9,9 @@ import pytest
 from novaflow.clock import SystemClock
 from novaflow.config import Scheduler as Settings
 from novaflow.db.services import Services
-from novaflow.errors import Invalid, ServiceUnavailable
-from novaflow.messages import BuildInstance
-from novaflow.models import Host
+from novaflow.errors import Invalid, NoValidHost, ServiceUnavailable
+from novaflow.messages import SELECT_DESTINATIONS, BuildInstance, DestinationsAsk
+from novaflow.models import Host, RequestSpec
 from novaflow.states import Event, Vm
 from rpc.tracing import Tracer
 from services.host_states import HostStates
@@ -165,3 +165,34 @@ async def test_a_filter_that_does_not_exist_keeps_the_scheduler_from_starting(tm
     (error,) = refused.value.exceptions
     assert isinstance(error, Invalid)
     assert "there is no filter 'moon'" in str(error)
+
+
+async def test_destinations_are_told_and_nothing_is_claimed(tmp_path: Path) -> None:
+    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1", "c2"):
+        spec = RequestSpec(project_id="p", user_id="u", flavor=TINY)
+
+        both = await world.bus.call(SELECT_DESTINATIONS, DestinationsAsk(spec=spec, num_instances=2))
+        one = await world.bus.call(SELECT_DESTINATIONS, DestinationsAsk(spec=spec, ignore_hosts=("c1",)))
+
+        assert sorted(both.hosts) == ["c1", "c2"]
+        assert one.hosts == ("c2",)
+        assert [(host.servers, host.ram_mb_used) for host in await world.all_hosts()] == [(0, 0), (0, 0)]
+
+
+async def test_destinations_that_are_not_there_are_an_error_with_every_hosts_reason(tmp_path: Path) -> None:
+    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1"):
+        spec = RequestSpec(project_id="p", user_id="u", flavor=msgspec.structs.replace(TINY, disk_gb=1000))
+
+        with pytest.raises(NoValidHost) as caught:
+            await world.bus.call(SELECT_DESTINATIONS, DestinationsAsk(spec=spec))
+
+        assert caught.value.refusals["c1"].startswith("disk: ")
+
+
+async def test_a_number_of_destinations_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1"):
+        spec = RequestSpec(project_id="p", user_id="u", flavor=TINY)
+
+        for number in (0, -1, 101):
+            with pytest.raises(Invalid, match=f"num_instances: {number} is not between 1 and 100"):
+                await world.bus.call(SELECT_DESTINATIONS, DestinationsAsk(spec=spec, num_instances=number))

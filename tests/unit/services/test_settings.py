@@ -7,7 +7,9 @@ import pytest
 
 from novaflow.config import Config
 from novaflow.errors import Invalid
+from rpc.settings import ProcedureSettings
 from services import settings
+from services.bus_settings import bus_settings
 
 
 def test_a_flag_is_stronger_than_the_file(tmp_path: Path) -> None:
@@ -49,6 +51,11 @@ def test_port_base_zero_gives_four_different_ports() -> None:
     assert 0 not in ports
 
 
+def test_the_port_of_the_metrics_may_be_said_by_a_flag() -> None:
+    assert settings.with_flags(Config(), metrics_port=9464).metrics.port == 9464
+    assert settings.with_flags(Config()).metrics.port == Config().metrics.port
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [("[bus]\nprefech = 1\n", "prefech"), ('[api]\nport = "x"\n', "$.api.port"), ("[bus\n", "novaflow.toml")],
@@ -62,6 +69,42 @@ def test_a_mistake_is_told_with_its_file_and_key(tmp_path: Path, text: str, key:
 
     assert str(file) in str(refused.value)
     assert key in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ('[bus.procedures."compute.stop_instanse"]', "is compute.stop_instance meant?"),
+        ('[bus.procedures."stop_instance"]', "is compute.stop_instance meant?"),
+        ('[bus.procedures."x"]', "there are scheduler.build_instances, "),
+        ('[bus]\nqueues = "transient"', "bus: delivery is durable, and a broker forgets"),
+        (
+            '[bus]\ndelivery = "icehouse"\n[bus.procedures."compute.stop_instance"]\ndelivery = "durable"',
+            'procedures."compute.stop_instance" is durable, and a broker forgets',
+        ),
+        ('[bus]\ndelivery = "x"', "delivery is 'x'"),
+    ],
+)
+def test_what_the_bus_cannot_do_is_told_when_the_file_is_read(tmp_path: Path, table: str, complaint: str) -> None:
+    file = tmp_path / "novaflow.toml"
+    file.write_text(f"{table}\n")
+
+    with pytest.raises(Invalid) as refused:
+        settings.read(file)
+
+    assert str(file) in str(refused.value)
+    assert complaint in str(refused.value)
+
+
+def test_what_differs_for_one_procedure_reaches_the_bus_and_the_processes_of_the_cloud(tmp_path: Path) -> None:
+    file = tmp_path / "novaflow.toml"
+    file.write_text('[bus.procedures."compute.stop_instance"]\nretries = 7\nretry_delay = 0\nconcurrency = 3\n')
+    config = settings.with_flags(settings.read(file), state_dir=tmp_path / "state")
+
+    settings.save(config)
+    procedures = bus_settings(settings.running_config(tmp_path / "state").bus).procedures
+
+    assert procedures == {"compute.stop_instance": ProcedureSettings(retries=7, retry_delay=0.0, concurrency=3)}
 
 
 def test_a_missing_file_is_told_by_name(tmp_path: Path) -> None:

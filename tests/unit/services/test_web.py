@@ -37,12 +37,18 @@ async def refuse(request: web.Request) -> web.Response:
     raise web.HTTPConflict
 
 
+async def part(request: web.Request) -> web.Response:
+    """Something below a path with a parameter."""
+    return web.Response()
+
+
 @asynccontextmanager
 async def service(spans: Spans) -> AsyncIterator[str]:
     """A service that is traced; gives its address."""
     app = web.Application(middlewares=[traced(Tracer("image", spans))])
     app.router.add_get("/", answer)
     app.router.add_get("/no", refuse)
+    app.router.add_get("/{project:[0-9]+}/parts/{name}", part)
     async with serving(app, "127.0.0.1", 0) as port:
         yield f"http://127.0.0.1:{port}"
 
@@ -98,6 +104,26 @@ async def test_a_refusal_names_its_request_too() -> None:
     assert response.status == 409
     assert response.headers["X-Openstack-Request-Id"].startswith("req-")
     assert spans.kept[0].attributes["status"] == 409
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "shown"),
+    [
+        ("GET", "/12/parts/a%20b", ("GET", "/{project}/parts/{name}")),
+        ("GET", "/nowhere/at/all", ("GET", "unmatched")),
+        ("POST", "/no", ("POST", "unmatched")),
+        ("PROPFIND", "/", ("other", "unmatched")),
+    ],
+)
+async def test_a_request_is_told_by_its_route_whatever_clients_think_of(
+    method: str, path: str, shown: tuple[str, str]
+) -> None:
+    spans = Spans()
+    async with service(spans) as url, aiohttp.ClientSession() as http:
+        (await http.request(method, f"{url}{path}")).release()
+
+    (span,) = spans.kept
+    assert (span.attributes["method"], span.attributes["route"]) == shown
 
 
 async def test_a_taken_port_is_named() -> None:
