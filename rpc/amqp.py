@@ -10,7 +10,7 @@ import itertools
 import logging
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from rpc.address import Address
@@ -45,6 +45,8 @@ class AmqpTransport:
         self._reply_queue: str | None = None
         self._opening = asyncio.Lock()
         self._session: Session | None = None
+        self.post: Callable[[Destination, Message], bool] = _wait  # while there is no session
+        self.reply_name = ""
         self._orders = itertools.count()
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._refusal: Refused | Misconfigured | None = None
@@ -68,11 +70,6 @@ class AmqpTransport:
             await transport.close()
             raise
         return transport
-
-    @property
-    def reply_name(self) -> str:
-        """The name of the reply queue while the broker is there and it is consumed."""
-        return "" if self._session is None else self._reply_queue or ""
 
     @property
     def is_connected(self) -> bool:
@@ -109,20 +106,13 @@ class AmqpTransport:
         if self._reply_queue is None:
             async with self._opening:
                 if self._reply_queue is None:
-                    consumer = Consumer(reply_queue(f"reply_{secrets.token_hex(16)}"), self._answered)
+                    consumer = Consumer(reply_queue(f"reply_{secrets.token_hex(16)}"), _unexpected)
                     await self._consume([consumer], timeout)
                     self._reply_queue = consumer.queue
+                    self.reply_name = "" if self._session is None else consumer.queue
         if self._session is None:
             await self._live(next(self._orders), self._deadline(timeout))
         return self._reply_queue
-
-    def ack(self, delivery: Delivery) -> None:
-        """The message is dealt with."""
-        _origin(delivery).ack(delivery.tag)
-
-    def nack(self, delivery: Delivery) -> None:
-        """Give the message back to its queue."""
-        _origin(delivery).nack(delivery.tag)
 
     async def close(self) -> None:
         """Disconnect."""
@@ -199,6 +189,8 @@ class AmqpTransport:
                 try:
                     if not session.lost.is_set():
                         self._session = session
+                        self.post = session.post
+                        self.reply_name = self._reply_queue or ""
                         self._wake()
                     await session.lost.wait()
                     _log.warning("lost the broker at %s: %s", self._where, session.reason or "connection closed")
@@ -213,6 +205,8 @@ class AmqpTransport:
     def _forget(self, session: Session) -> None:
         if self._session is session:
             self._session = None
+            self.post = _wait
+            self.reply_name = ""
             self.replies.lost()
 
     async def _connect(self, *, is_first: bool) -> Session:
@@ -249,7 +243,7 @@ class AmqpTransport:
         node = nodes[self._turn % len(nodes)]
         ends = self.loop.time() + _CONNECT_TIMEOUT
         opened = await enter(self._address, node, ends, plain=self._is_plain)
-        session = await Session.open(opened, self._settings, ends, self._forget, self.replies.unrouted)
+        session = await Session.open(opened, self._settings, ends, self._forget, self.replies)
         try:
             deadline = ends + self._settings.publish_timeout
             consumers = list(self._consumers)
@@ -262,9 +256,6 @@ class AmqpTransport:
             await session.close()
             raise
         return session
-
-    def _answered(self, delivery: Delivery) -> None:
-        self.replies.receive(delivery.content)
 
     def _deadline(self, timeout: float | None) -> float:
         seconds = self._settings.publish_timeout if timeout is None else timeout
@@ -281,10 +272,13 @@ class _Subscription:
         await self._transport.drop(self._consumers)
 
 
-def _origin(delivery: Delivery) -> Session:
-    if not isinstance(delivery.origin, Session):
-        raise TypeError("this delivery is not from an AMQP transport")
-    return delivery.origin
+def _wait(to: Destination, message: Message) -> bool:  # noqa: ARG001
+    """Nothing can be sent at once."""
+    return False
+
+
+def _unexpected(delivery: Delivery) -> None:
+    raise TypeError(f"answers do not come as deliveries: {delivery.source.name}")
 
 
 def _by_channel(consumers: Sequence[Consumer]) -> list[list[Consumer]]:

@@ -1,11 +1,11 @@
 """What messages take through a session: our own frames (rpc.amqp_fast), or aiormq's channels (rpc.amqp_plain). Both do the same."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 from aiormq.channel import Channel
 
-from rpc.transport import Message
+from rpc.transport import Destination, Message, Origin
 
 # Headers (a table, or a content's properties as they came), body, delivery tag, and whether it comes again.
 Deliver = Callable[[Mapping[str, object] | bytes, bytes, int, bool], None]
@@ -21,6 +21,10 @@ class Rejected(Exception):
 
 class HotPath(Protocol):
     """Publishing, delivering and settling on the channels of one session."""
+
+    def post(self, to: Destination, message: Message) -> bool:
+        """Send a message that is not to be confirmed, at once; False when something must be waited for. Raises BadMessage."""
+        ...
 
     def publish(
         self, exchange: str, key: str, message: Message, body: bytes, *, mandatory: bool
@@ -48,12 +52,9 @@ class HotPath(Protocol):
         """Deliveries for the consumer `tag` go to `deliver`, from now on."""
         ...
 
-    def ack(self, number: int) -> Coroutine[Any, Any, None] | None:
-        """A delivery is dealt with."""
-        ...
-
-    def nack(self, number: int) -> Coroutine[Any, Any, None] | None:
-        """Give a delivery back to its queue."""
+    @property
+    def origin(self) -> Origin | None:
+        """What settles deliveries, if the path does so itself and at once."""
         ...
 
     def flush(self) -> None:

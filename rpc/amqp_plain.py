@@ -12,7 +12,7 @@ from aiormq.exceptions import DeliveryError, PublishError
 from rpc.amqp_path import Deliver, Rejected
 from rpc.errors import Unroutable
 from rpc.frames import milliseconds
-from rpc.transport import Assurance, Message
+from rpc.transport import Assurance, Destination, Message
 
 
 class PlainPath:
@@ -26,6 +26,10 @@ class PlainPath:
         self._ids = itertools.count(1)
 
     @property
+    def origin(self) -> None:
+        """A settlement must be waited for."""
+
+    @property
     def is_held(self) -> bool:
         """Aiormq does not say: one has to wait to know."""
         return True
@@ -33,6 +37,10 @@ class PlainPath:
     async def room(self) -> None:
         """Wait for the all-clear of a broker that is short of memory or disk."""
         await self._amqp.ready()
+
+    def post(self, to: Destination, message: Message) -> bool:  # noqa: ARG002
+        """Aiormq sends nothing without waiting."""
+        return False
 
     async def publish(self, exchange: str, key: str, message: Message, body: bytes, *, mandatory: bool) -> None:
         """Send a message; see HotPath."""

@@ -27,6 +27,7 @@ from rpc.amqp_plain import PlainPath
 from rpc.amqp_topology import Topology
 from rpc.errors import NotConnected, Refused, Unroutable
 from rpc.frames import UNREADABLE, headers_of
+from rpc.replies import Replies
 from rpc.settings import BusSettings
 from rpc.transport import Assurance, Delivery, Destination, Message, Receive, Role, body_of
 
@@ -35,7 +36,6 @@ _T = TypeVar("_T")
 
 _SETTLE_TIMEOUT: Final = 10.0  # seconds until an acknowledgement that cannot be sent ends the session
 _CLOSE_TIMEOUT: Final = 5.0
-_DECLARED_BY_PUBLISHERS: Final = frozenset((Role.SHARED, Role.DEAD))
 _REJECTED_PAUSE: Final = 0.2  # seconds until a message goes out again that the broker did not take
 _BATCH: Final = 100  # consumers whose declarations are written at once
 _DECLARING_CHANNELS: Final = 8  # for more than that
@@ -64,7 +64,7 @@ class Session:
         opened: Opened,
         settings: BusSettings,
         on_lost: Callable[["Session"], None],
-        on_unrouted: Callable[[str], None],
+        replies: Replies,
     ) -> None:
         self.lost: Final = asyncio.Event()
         self.reason: BaseException | None = None
@@ -72,7 +72,8 @@ class Session:
         self._connection: aio_pika.abc.AbstractConnection = opened.connection
         self._settings = settings
         self._on_lost = on_lost
-        self._on_unrouted = on_unrouted
+        self._on_answer = replies.receive
+        self._on_unrouted = replies.unrouted
         self._topology = Topology(settings)
         self._scopes: set[asyncio.Timeout] = set()
         self._declared: set[str] = set()
@@ -89,6 +90,7 @@ class Session:
         self._plain: Channel
         self._consuming: Channel
         self._path: HotPath
+        self._slow: PlainPath
 
     @classmethod
     async def open(
@@ -97,10 +99,10 @@ class Session:
         settings: BusSettings,
         deadline: float,
         on_lost: Callable[["Session"], None],
-        on_unrouted: Callable[[str], None],
+        replies: Replies,
     ) -> "Session":
         """Prepare a connection and declare the control exchange; raises SessionLost, Refused, TimeoutError."""
-        session = cls(opened, settings, on_lost, on_unrouted)
+        session = cls(opened, settings, on_lost, replies)
         try:
             await session._run(session._prepare(), deadline)
         except BaseException:
@@ -123,9 +125,19 @@ class Session:
         consuming.on_consumer_cancel_callbacks.add(self._on_cancelled)
         wire = self._opened.wire
         if wire is None:
-            self._path = PlainPath(amqp, confirmed, plain, consuming)
+            self._path = self._slow = PlainPath(amqp, confirmed, plain, consuming)
         else:
-            self._path = FastPath(wire, confirmed, plain, consuming, fail=self.lose, unrouted=self._on_unrouted)
+            self._path = FastPath(
+                wire,
+                confirmed,
+                plain,
+                consuming,
+                fail=self.lose,
+                unrouted=self._on_unrouted,
+                address=self._topology.address,
+                declared=self._declared,
+                limit=self._settings.max_message_bytes,
+            )
         # Holds for consumers that come after it.
         await consuming.basic_qos(prefetch_count=self._settings.prefetch)
         await self._declare([self._topology.control()])
@@ -136,14 +148,10 @@ class Session:
             raise TypeError(f"aiormq opened a {type(channel).__name__}, not a channel")
         return channel
 
-    def post(self, to: Destination, message: Message) -> bool:
-        """Send a message that is not confirmed, now; False when there is something to wait for first. Raises BadMessage."""
-        if self._is_lost or self._path.is_held or self._is_undeclared(to):
-            return False
-        body = body_of(message.content, self._settings.max_message_bytes)
-        exchange, key = self._topology.address(to)
-        is_mandatory = message.assurance is not Assurance.NONE
-        return self._path.publish(exchange, key, message, body, mandatory=is_mandatory) is None
+    @property
+    def post(self) -> Callable[[Destination, Message], bool]:
+        """What sends a message that is not to be confirmed; see HotPath."""
+        return self._path.post
 
     async def publish(self, to: Destination, message: Message, deadline: float) -> None:
         """Send a message; if it is to be confirmed, until the broker has done so.
@@ -231,6 +239,7 @@ class Session:
         """Have deliveries go to the consumer, and the frame that asks for them."""
         is_reply = consumer.source.role is Role.REPLY
         source, receive = consumer.source, consumer.receive
+        origin = self._path.origin or self
 
         def deliver(headers: Mapping[str, object] | bytes, body: bytes, number: int, is_again: bool) -> None:  # noqa: FBT001
             if isinstance(headers, bytes):
@@ -241,11 +250,14 @@ class Session:
                     _log.warning("a message of %s has headers that cannot be read: %s", source.name, why(error))
                     headers = {}
             receive(
-                Delivery(source=source, content=body, headers=headers, redelivered=is_again, origin=self, tag=number)
+                Delivery(source=source, content=body, headers=headers, redelivered=is_again, origin=origin, tag=number)
             )
 
+        def answer(headers: Mapping[str, object] | bytes, body: bytes, number: int, is_again: bool) -> None:  # noqa: ARG001, FBT001
+            self._on_answer(body)
+
         tag = self._tags[consumer] = f"{consumer.queue}.{secrets.token_hex(4)}"
-        self._path.expect(tag, deliver, is_reply=is_reply)
+        self._path.expect(tag, answer if is_reply else deliver, is_reply=is_reply)
         return spec.Basic.Consume(queue=consumer.queue, no_ack=is_reply, consumer_tag=tag, nowait=True)
 
     async def detach(self, consumers: Sequence[Consumer], deadline: float) -> None:
@@ -255,19 +267,15 @@ class Session:
             frames = [spec.Basic.Cancel(consumer_tag=tag, nowait=True) for tag in batch]
             await self._run(self._send(self._consuming, frames), deadline)
 
-    def ack(self, number: int) -> None:
-        """A delivery is dealt with; without effect when the session is lost."""
+    def ack(self, tag: int) -> None:
+        """A delivery is dealt with; without effect when the session is lost. Where the path does not do it itself."""
         if not self._is_lost:
-            sending = self._path.ack(number)
-            if sending is not None:
-                self._settle(sending)
+            self._settle(self._slow.ack(tag))
 
-    def nack(self, number: int) -> None:
+    def nack(self, tag: int) -> None:
         """Give a delivery back to its queue; without effect when the session is lost."""
         if not self._is_lost:
-            sending = self._path.nack(number)
-            if sending is not None:
-                self._settle(sending)
+            self._settle(self._slow.nack(tag))
 
     def _settle(self, sending: Coroutine[Any, Any, None]) -> None:
         """Wait in the background until a settlement is sent; the session ends when that takes too long."""
@@ -317,7 +325,7 @@ class Session:
                 raise
 
     def _is_undeclared(self, to: Destination) -> bool:
-        return to.is_fanout or (to.role in _DECLARED_BY_PUBLISHERS and to.name not in self._declared)
+        return not to.is_known and (to.is_fanout or to.name not in self._declared)
 
     async def _see_to(self, to: Destination, deadline: float) -> None:
         """Declare what a message for this destination needs."""

@@ -51,15 +51,11 @@ class Wire(asyncio.Protocol):
         self._rest = b""
         self._out: list[bytes] = []
         self._socket: asyncio.Transport | None = None
+        self.is_held = False  # must publishers wait, for the socket or for a broker that is short of memory or disk?
         self._is_full = False
         self._is_blocked = False
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._settling: list[FrameReceiver] = []
-
-    @property
-    def is_held(self) -> bool:
-        """Must publishers wait, for the socket or for a broker that is short of memory or disk?"""
-        return self._is_full or self._is_blocked
 
     async def room(self) -> None:
         """Wait until publishers may go on."""
@@ -148,7 +144,7 @@ class Wire(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The socket takes no more for now."""
-        self._is_full = True
+        self._is_full = self.is_held = True
         self.adapter.pause_writing()
 
     def resume_writing(self) -> None:
@@ -171,6 +167,7 @@ class Wire(asyncio.Protocol):
             self._go_on()
 
     def _go_on(self) -> None:
+        self.is_held = self._is_full or self._is_blocked
         if not self.is_held:
             while self._waiting:
                 turn = self._waiting.popleft()

@@ -2,19 +2,22 @@
 
 import asyncio
 import itertools
+import logging
 import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from msgspec import UnsetType
+from msgspec import UNSET, Raw
 
 from rpc.dead_letters import printable
-from rpc.envelope import Failure, Reply, Request, encode, reply_of
+from rpc.envelope import Failure, Reply, Request, encode
 from rpc.errors import BadMessage, NoSuchMethod, NotConnected, UnsupportedVersion
 from rpc.settings import BusSettings
 from rpc.transport import Message, Transport, check_size, reply_queue
+
+_log = logging.getLogger(__name__)
 
 _DISPATCHER: Final = "oslo_messaging.rpc.dispatcher"  # where oslo.messaging has the errors that its clients look for
 _SMALL: Final = 4096  # bytes of a reply besides its result, at most
@@ -32,21 +35,35 @@ class Answers:
 
     async def send(self, asked: Request, deadline: float | None, result: object, failure: Failure | None) -> None:
         """Answer a call; raises BadMessage or TypeError when the result cannot travel, NotConnected."""
-        encoded = encode(result)
-        is_old = isinstance(asked.monitor, UnsetType)
-        reply = reply_of(
-            asked.msg_id,
-            f"{self._id_prefix}{next(self._ids):012x}",
-            result=encoded,
-            failure=failure,
-            ending=None if is_old else True,
+        msg_id, reply_to, encoded = asked.msg_id, asked.reply_to, encode(result)
+        if msg_id is None or reply_to is None:
+            raise TypeError(f"{asked.method} is no call")
+        is_old = asked.monitor is UNSET
+        reply = Reply(
+            msg_id=msg_id,
+            unique_id=f"{self._id_prefix}{next(self._ids):012x}",
+            result=Raw(encoded),
+            failure=None if failure is None else encode(failure).decode(),
+            ending=UNSET if is_old else True,
         )
         if len(encoded) * 2 + _SMALL > self._limit or failure is not None:
             check_size(reply, self._limit)
-        await self._publish(asked, reply, deadline)
+        message = Message(
+            content=reply, headers={}, ttl=None if deadline is None else max(deadline - time.time(), 0.001)
+        )
+        await self._publish(reply_to, message)
         if is_old:
             # A client from before 2018 takes the message that says `ending` for the end alone, not for the answer.
-            await self._publish(asked, reply_of(asked.msg_id, self._next()), deadline)
+            end = Reply(msg_id=msg_id, unique_id=self._next(), ending=True)
+            await self._publish(reply_to, Message(content=end, headers={}, ttl=message.ttl))
+
+    async def fail(self, asked: Request, deadline: float | None, failure: Failure) -> None:
+        """Tell a caller that its answer could not be sent; raises NotConnected."""
+        try:
+            await self.send(asked, deadline, None, failure)
+        except BadMessage as error:
+            # Nothing of it fits: then the caller waits in vain, which is better than asking and failing for ever.
+            _log.error("the answer to %s cannot be sent, nor why: %s", asked.method, error)
 
     async def refuse(self, asked: Request, deadline: float | None, fault: BadMessage) -> None:
         """Tell a caller that its question was not understood."""
@@ -55,7 +72,7 @@ class Answers:
             failure = described(fault, module=_DISPATCHER, args=[asked.method[:100]])
         elif isinstance(fault, UnsupportedVersion):
             failure = described(fault, module=_DISPATCHER, args=[asked.version[:20], asked.method[:100]])
-        await self.send(asked, deadline, None, failure)
+        await self.fail(asked, deadline, failure)
 
     @asynccontextmanager
     async def signs_of_life(self, asked: Request) -> AsyncIterator[None]:
@@ -72,17 +89,18 @@ class Answers:
             await asyncio.wait([beating])
 
     async def _beat(self, asked: Request, interval: float) -> None:
+        if asked.msg_id is None or asked.reply_to is None:
+            raise TypeError(f"{asked.method} is no call")
         while True:
             await asyncio.sleep(interval)
-            alive = reply_of(asked.msg_id, self._next(), ending=False)
+            alive = Reply(msg_id=asked.msg_id, unique_id=self._next(), ending=False)
             with suppress(NotConnected):  # then nobody hears; the answer has its own deadline
-                await self._publish(asked, alive, time.time() + interval)
+                await self._publish(asked.reply_to, Message(content=alive, headers={}, ttl=interval))
 
-    async def _publish(self, asked: Request, reply: Reply, deadline: float | None) -> None:
-        if asked.reply_to is None:
-            raise TypeError(f"{asked.method} is no call")
-        ttl = None if deadline is None else max(deadline - time.time(), 0.001)
-        await self._transport.publish(reply_queue(asked.reply_to), Message(content=reply, headers={}, ttl=ttl))
+    async def _publish(self, reply_to: str, message: Message) -> None:
+        to = reply_queue(reply_to)
+        if not self._transport.post(to, message):
+            await self._transport.publish(to, message)
 
     def _next(self) -> str:
         return f"{self._id_prefix}{next(self._ids):012x}"

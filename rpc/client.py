@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec import Raw
 
 from rpc.envelope import (
     DEADLINE,
@@ -19,7 +20,8 @@ from rpc.envelope import (
     Request,
     Stage,
     deadline_of,
-    encoder,
+    encode,
+    splitter,
     trace_of,
     unpack_failure,
 )
@@ -50,11 +52,12 @@ _MISREAD: Final[dict[str, type[BadMessage]]] = {
 class _Plan:
     """What does not change between two messages of one procedure."""
 
-    __slots__ = ("assurance", "decode", "encode", "is_persistent", "metrics")
+    __slots__ = ("assurance", "decode", "is_persistent", "metrics", "split")
 
     def __init__(self, kind: Kind, procedure: Target, policy: Policy, metrics: ProcedureMetrics, queues: str) -> None:
         self.metrics = metrics
-        self.encode = encoder(procedure.request) if isinstance(procedure, Call | Cast | Fanout) else encoder(object)
+        # What takes a request with a context apart; others are encoded as they are.
+        self.split = splitter(procedure.request) if isinstance(procedure, Call | Cast | Fanout) else None
         self.decode: Callable[[Any], Any] | None = None
         if isinstance(procedure, Call):
             self.decode = msgspec.json.Decoder(procedure.reply).decode
@@ -125,97 +128,83 @@ class Client:
 
     async def _order(self, kind: Kind, procedure: Target, ask: object, to: Destination) -> None:
         plan = self._plan(kind, procedure)
-        request = self._request(plan, procedure, ask)
-        timeout = self._settings.publish_timeout
         if self._tracer.is_silent:
-            await self._publish(plan, kind, procedure, ask, request, to, None, timeout)
+            await self._send(plan, kind, procedure, ask, to)
         else:
             with publishing(self._tracer, kind, procedure, ask, to.name):
-                await self._publish(plan, kind, procedure, ask, request, to, None, timeout)
+                await self._send(plan, kind, procedure, ask, to)
+
+    async def _send(self, plan: _Plan, kind: Kind, procedure: Target, ask: object, to: Destination) -> None:
+        message = self._message(plan, self._request(plan, procedure, ask), None, None)
+        if self._hooks:
+            await self._through_hooks(kind, procedure, ask, message, to, self._settings.publish_timeout)
+        elif not self._transport.post(to, message):
+            await self._transport.publish(to, message)
+        plan.metrics.events["published"] += 1
 
     async def _converse(self, plan: _Plan, procedure: Target, ask: object, to: Destination, seconds: float) -> Answer:
         """Publish the question until an answer comes or the time is over."""
-        loop = self._transport.loop
+        transport = self._transport
+        loop, replies = transport.loop, transport.replies
         ends = loop.time() + seconds
         deadline = time.time() + seconds
-        replies = self._transport.replies
-        patience = min(seconds, self._settings.publish_timeout)
+        left = seconds
         request = self._request(plan, procedure, ask)
         msg_id = request.msg_id = request.unique_id
         request.monitor = None
         try:
-            while True:
-                request.reply_to = self._transport.reply_name or await self._transport.reply_queue(timeout=patience)
+            while left > 0:
+                patience = min(left, self._settings.publish_timeout)
+                request.reply_to = transport.reply_name or await transport.reply_queue(timeout=patience)
                 future = replies.expect(msg_id, ends, loop)
-                await self._publish(plan, Kind.CALL, procedure, ask, request, to, deadline, patience)
+                message = self._message(plan, request, deadline, left)
+                if self._hooks:
+                    await self._through_hooks(Kind.CALL, procedure, ask, message, to, patience)
+                elif not transport.post(to, message):
+                    await transport.publish(to, message, timeout=patience)
+                plan.metrics.events["published"] += 1
                 answer = await future
                 if answer is not Silence.LOST:
                     return answer
                 # The question may be lost, or only the answer. Calls are safe to repeat, so it is asked again.
                 plan.metrics.events["asked_again"] += 1
                 left = ends - loop.time()
-                if left <= 0:
-                    return Silence.TIMEOUT
-                patience = min(left, self._settings.publish_timeout)
-                replies.forget(msg_id)
                 request = msgspec.structs.replace(request)
-        finally:
+        except BaseException:
             replies.forget(msg_id)
+            raise
+        return Silence.TIMEOUT
 
-    async def _publish(
-        self,
-        plan: _Plan,
-        kind: Kind,
-        procedure: Target,
-        ask: object,
-        request: Request,
-        to: Destination,
-        deadline: float | None,
-        timeout: float,
-    ) -> None:
+    def _message(self, plan: _Plan, request: Request, deadline: float | None, ttl: float | None) -> Message:
         position = CURRENT.get()
         headers: Headers = {}
         if position is not None:
             headers[TRACEPARENT] = position.traceparent
-        ttl = None
         if deadline is not None:
             headers[DEADLINE] = int(deadline * 1000)
-            ttl = max(deadline - time.time(), 0.001)
-        if self._hooks:
-            return await self._through_hooks(plan, kind, procedure, ask, request, to, headers, timeout)
-        message = Message(
-            content=request,
-            headers=headers,
-            assurance=plan.assurance,
-            persistent=plan.is_persistent,
-            ttl=ttl,
+        return Message(
+            content=request, headers=headers, assurance=plan.assurance, persistent=plan.is_persistent, ttl=ttl
         )
-        await self._transport.publish(to, message, timeout=timeout)
-        plan.metrics.events["published"] += 1
-        return None
 
     async def _through_hooks(
-        self,
-        plan: _Plan,
-        kind: Kind,
-        procedure: Target,
-        ask: object,
-        request: Request,
-        to: Destination,
-        headers: Headers,
-        timeout: float,
+        self, kind: Kind, procedure: Target, ask: object, message: Message, to: Destination, timeout: float
     ) -> None:
+        """Publish what the hooks make of a message: as it is, changed, later, twice or not at all."""
+        request, headers = message.content, message.headers
+        if not isinstance(request, Request):
+            raise TypeError(f"{procedure.name}: a client sends requests")
+
         async def send(envelope: Envelope) -> None:
             left = None if envelope.deadline is None else max(envelope.deadline - time.time(), 0.001)
-            message = Message(
-                content=request if envelope.request is ask else _changed(request, plan, envelope),
+            changed = request if envelope.request is ask else _changed(request, envelope.request)
+            now = Message(
+                content=changed,
                 headers=envelope.headers,
-                assurance=plan.assurance,
-                persistent=plan.is_persistent,
+                assurance=message.assurance,
+                persistent=message.persistent,
                 ttl=left,
             )
-            await self._transport.publish(to, message, timeout=timeout)
-            plan.metrics.events["published"] += 1
+            await self._transport.publish(to, now, timeout=timeout)
 
         envelope = Envelope(
             kind=kind,
@@ -245,13 +234,23 @@ class Client:
         return plan
 
     def _request(self, plan: _Plan, procedure: Target, ask: object) -> Request:
-        args, context = plan.encode(ask)
+        if plan.split is None:
+            args = encode(ask)
+            request = Request(
+                method=procedure.method,
+                args=Raw(args),
+                version=procedure.version,
+                unique_id=f"{self._id_prefix}{next(self._ids):012x}",
+            )
+            request.weight = len(args)
+            return request
+        args, context = plan.split(ask)
         return Request(
             method=procedure.method,
-            args=msgspec.Raw(args),
+            args=Raw(args),
             version=procedure.version,
             unique_id=f"{self._id_prefix}{next(self._ids):012x}",
-            context=None if context is None else msgspec.Raw(context),
+            context=None if context is None else Raw(context),
             weight=len(args) + len(context or b""),
         )
 
@@ -282,12 +281,13 @@ class Client:
         return RemoteFailure(f"{procedure.name}: {failure.type_name}: {failure.message}")
 
 
-def _changed(request: Request, plan: _Plan, envelope: Envelope) -> Request:
+def _changed(request: Request, ask: object) -> Request:
     """The request with what a hook put in place of it."""
-    args, context = plan.encode(envelope.request)
+    split = splitter(type(ask))
+    args, context = (encode(ask), None) if split is None else split(ask)
     return msgspec.structs.replace(
         request,
-        args=msgspec.Raw(args),
-        context=None if context is None else msgspec.Raw(context),
+        args=Raw(args),
+        context=None if context is None else Raw(context),
         weight=len(args) + len(context or b""),
     )

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from rpc.envelope import UNREADABLE, Envelope, Kind, Request, Stage, arguments, context_of, deadline_of, trace_of
+from rpc.envelope import UNREADABLE, Envelope, Kind, Request, Stage, context_of, deadline_of, decode_members, trace_of
 from rpc.errors import BadMessage, UnsupportedVersion
 from rpc.metrics import ProcedureMetrics
 from rpc.procedure import Target
@@ -81,7 +81,22 @@ class Endpoint:
             raise UnsupportedVersion(f"{self.name}: namespace {request.namespace[:100]!r} is not served")
         if request.version != self._version and not self._versions.serves(self._version, request.version):
             raise UnsupportedVersion(f"{self.name} {request.version[:20]} is asked for; {self._version} is served")
-        return self._typed(request)
+        args: Any = request.args
+        try:
+            given = decode_members(args)
+        except (*UNREADABLE, TypeError) as error:
+            raise BadMessage(f"args: {error}") from error
+        try:
+            if self._is_contextual and _CONTEXT not in given:
+                context = context_of(request)
+                if context is not None:
+                    args = b'{"context":' + context + (b"," if given else b"") + bytes(args).lstrip()[1:]
+            if not given.keys() <= self._fields:
+                surplus = ", ".join(sorted(given.keys() - self._fields))
+                raise BadMessage(f"{self.name}: surplus arguments {surplus[:200]}")
+            return self._decode(args)
+        except UNREADABLE as error:
+            raise BadMessage(f"{self.name}: {error}") from error
 
     def envelope(
         self, request: Request, ask: object, headers: Mapping[str, object], source: Destination, retries: int
@@ -102,21 +117,6 @@ class Endpoint:
             deadline=deadline_of(headers),
             retries=retries,
         )
-
-    def _typed(self, request: Request) -> object:
-        args: Any = request.args
-        given = arguments(args)
-        try:
-            if self._is_contextual and _CONTEXT not in given:
-                context = context_of(request)
-                if context is not None:
-                    args = b'{"context":' + context + (b"," if given else b"") + bytes(args).lstrip()[1:]
-            if not given.keys() <= self._fields:
-                surplus = ", ".join(sorted(given.keys() - self._fields))
-                raise BadMessage(f"{self.name}: surplus arguments {surplus[:200]}")
-            return self._decode(args)
-        except UNREADABLE as error:
-            raise BadMessage(f"{self.name}: {error}") from error
 
 
 def _kind(request: Request, source: Destination) -> Kind:

@@ -101,6 +101,27 @@ class Request(msgspec.Struct, kw_only=True):
     inner: str = msgspec.field(name=" inner", default="")
     weight: int = msgspec.field(name=" weight", default=0)
 
+    def pack(self, limit: int) -> bytes:
+        """The body of this request; raises BadMessage when it is larger than `limit` bytes."""
+        if self.msg_id is None:
+            text = encode(_Cast(method=self.method, args=self.args, version=self.version, unique_id=self.unique_id))
+        else:
+            text = encode(
+                _Call(
+                    method=self.method,
+                    args=self.args,
+                    version=self.version,
+                    unique_id=self.unique_id,
+                    msg_id=self.msg_id,
+                    reply_to=self.reply_to,
+                    monitor=self.monitor,
+                )
+            )
+        if self.context is not None:
+            context = decode_members(self.context)
+            text = text[:-1] + b"," + encode({_CONTEXT + key: value for key, value in context.items()})[1:]
+        return _wrap(text, limit)
+
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to the call `msg_id`: a result (JSON), or a failure (JSON in a string, as oslo.messaging has it)."""
@@ -110,6 +131,10 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     result: msgspec.Raw = msgspec.Raw(b"null")
     failure: str | None = None
     ending: bool | msgspec.UnsetType = True
+
+    def pack(self, limit: int) -> bytes:
+        """The body of this answer; raises BadMessage when it is larger than `limit` bytes."""
+        return _wrap(encode(self), limit)
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,46 +177,24 @@ _decode_outer: Final = msgspec.json.Decoder(_Outer).decode
 _decode_request: Final = msgspec.json.Decoder(Request).decode
 _decode_reply: Final = msgspec.json.Decoder(Reply).decode
 _decode_failure: Final = msgspec.json.Decoder(Failure).decode
-_decode_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+decode_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def encoder(kind: type) -> Callable[[object], tuple[bytes, bytes | None]]:
-    """What makes arguments and context of a request of this type, as JSON; it raises TypeError for what is not."""
+def splitter(kind: type) -> Callable[[object], tuple[bytes, bytes | None]] | None:
+    """What makes JSON of a request's arguments and of its context, for types of requests that have one."""
     fields = msgspec.structs.fields(kind) if issubclass(kind, msgspec.Struct) else ()
     if not any(field.name == "context" for field in fields):
-        return lambda ask: (encode(ask), None)
+        return None
     others = [(field.name, field.encode_name) for field in fields if field.name != "context"]
 
-    def encode_both(ask: object) -> tuple[bytes, bytes | None]:
+    def split(ask: object) -> tuple[bytes, bytes | None]:
         context = encode(getattr(ask, "context", None))
         if not context.startswith(b"{") or context == b"{}":
             return encode(ask), None  # nothing that has keys to travel by
         members = {name: getattr(ask, attribute) for attribute, name in others}
         return encode(members), context
 
-    return encode_both
-
-
-def pack(request: Request, limit: int) -> bytes:
-    """The body of a request; raises BadMessage when it is larger than `limit` bytes."""
-    inner: _Cast
-    if request.msg_id is None:
-        inner = _Cast(method=request.method, args=request.args, version=request.version, unique_id=request.unique_id)
-    else:
-        inner = _Call(
-            method=request.method,
-            args=request.args,
-            version=request.version,
-            unique_id=request.unique_id,
-            msg_id=request.msg_id,
-            reply_to=request.reply_to,
-            monitor=request.monitor,
-        )
-    text = encode(inner)
-    if request.context is not None:
-        context = _decode_members(request.context)
-        text = text[:-1] + b"," + encode({_CONTEXT + key: value for key, value in context.items()})[1:]
-    return _wrap(text, limit)
+    return split
 
 
 def unpack(body: bytes, limit: int) -> Request:
@@ -212,7 +215,7 @@ def context_of(request: Request) -> bytes | None:
         return bytes(request.context)
     if _CONTEXT not in request.inner:
         return None
-    members = _decode_members(request.inner)
+    members = decode_members(request.inner)
     own = {key.removeprefix(_CONTEXT): raw for key, raw in members.items() if key.startswith(_CONTEXT)}
     return encode(own) if own else None
 
@@ -228,37 +231,9 @@ def check(request: Request) -> None:
 def arguments(raw: object) -> dict[str, msgspec.Raw]:
     """The names of a request's arguments, their values raw; raises BadMessage when they are no object."""
     try:
-        return _decode_members(raw)  # type: ignore[arg-type]  # Raw is a buffer, which the stubs do not say
+        return decode_members(raw)  # type: ignore[arg-type]  # Raw is a buffer, which the stubs do not say
     except (*UNREADABLE, TypeError) as error:
         raise BadMessage(f"args: {error}") from error
-
-
-def reply_of(
-    msg_id: str | None,
-    unique_id: str,
-    *,
-    result: bytes = b"null",
-    failure: Failure | None = None,
-    ending: bool | None = True,
-) -> Reply:
-    """An answer to the call `msg_id`, with an id of its own; `result` is JSON. Raises TypeError when that is no call.
-
-    `ending` is None where the caller knows of no such key but in a second message.
-    """
-    if msg_id is None:
-        raise TypeError("only a call is answered")
-    return Reply(
-        msg_id=msg_id,
-        unique_id=unique_id,
-        result=msgspec.Raw(result),
-        failure=None if failure is None else encode(failure).decode(),
-        ending=msgspec.UNSET if ending is None else ending,
-    )
-
-
-def pack_reply(reply: Reply, limit: int) -> bytes:
-    """The body of an answer; raises BadMessage when it is larger than `limit` bytes."""
-    return _wrap(encode(reply), limit)
 
 
 def unpack_reply(body: bytes, limit: int) -> Reply:
@@ -309,7 +284,7 @@ def _unwrap(body: bytes, limit: int) -> str:
         outer = _decode_outer(body)
     except UNREADABLE as error:
         raise BadMessage(f"envelope: {error}") from error
-    if outer.version.partition(".")[0] != "2":
+    if outer.version != _ENVELOPE_VERSION and outer.version.partition(".")[0] != "2":
         raise BadMessage(f"oslo.version is {outer.version[:20]!r}; only 2.x is understood")
     return outer.message
 

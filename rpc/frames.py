@@ -49,58 +49,60 @@ _CORRELATION: Final = 0x0400
 _REPLY_TO: Final = 0x0200
 _EXPIRATION: Final = 0x0100
 _MESSAGE_ID: Final = 0x0080
+_LONGEST_TTL: Final = 2**32 - 1  # milliseconds
 _TEXT: Final = 0x53  # S, a text of any length
 _WHOLE: Final = 0x6C  # l, 64 bits with a sign
 _JSON: Final = b"\x10application/json\x05utf-8"
 
 
 @lru_cache(maxsize=16384)
-def route(channel: int, exchange: str, key: str, mandatory: bool) -> bytes:  # noqa: FBT001  # keywords cost
+def route(channel: int, exchange: str, key: str, *, mandatory: bool) -> bytes:
     """The method frame of a publish to one destination."""
     payload = b"\x00\x3c\x00\x28\x00\x00%b%b%c" % (_short(exchange), _short(key), 1 if mandatory else 0)
     return b"%b%b\xce" % (_frame(METHOD, channel, len(payload)), payload)
 
 
-def content(
+def message(
+    method: bytes,
     channel: int,
     body: bytes,
     headers: Mapping[str, str | int],
     persistent: bool,  # noqa: FBT001  # keywords cost
-    expiration: int | None,
+    ttl: float | None,
     message_id: bytes,
     frame_max: int,
 ) -> bytes:
-    """The header and body frames of a publish. `expiration` is in milliseconds, `message_id` at most 255 bytes."""
+    """A whole publish: the method frame that `route` made, the header frame, the body's. `message_id` has at most 255 bytes.
+
+    `ttl` is in seconds; a broker wants it above zero, and closes the channel over one of more than 32 bits of milliseconds.
+    """
     flags = _CONTENT_TYPE | _ENCODING | _MODE
-    table = expires = identified = b""
+    properties = _JSON
     if headers:
         flags |= _HEADERS
-        table = _table(headers)
-    if expiration is not None:
+        properties += _table(headers)
+    properties += b"\x02" if persistent else b"\x01"
+    if ttl is not None:
         flags |= _EXPIRATION
-        text = b"%d" % expiration
-        expires = b"%c%b" % (len(text), text)
+        text = b"%d" % (min(int(ttl * 1000), _LONGEST_TTL) or 1)
+        properties += b"%c%b" % (len(text), text)
     if message_id:
         flags |= _MESSAGE_ID
-        identified = b"%c%b" % (len(message_id), message_id)
-    properties = b"%b%b%b%b%b" % (_JSON, table, b"\x02" if persistent else b"\x01", expires, identified)
+        properties += b"%c%b" % (len(message_id), message_id)
     size = len(body)
     head = _header(HEADER, channel, 14 + len(properties), 60, 0, size, flags)
-    if not size:
-        return b"%b%b\xce" % (head, properties)
-    room = frame_max - OVERHEAD
-    if size <= room:
-        return b"%b%b\xce%b%b\xce" % (head, properties, _frame(BODY, channel, size), body)
-    parts = [head, properties, END]
-    for start in range(0, size, room):
-        piece = body[start : start + room]
+    if 0 < size <= frame_max - OVERHEAD:
+        return b"%b%b%b\xce%b%b\xce" % (method, head, properties, _frame(BODY, channel, size), body)
+    parts = [method, head, properties, END]
+    for start in range(0, size, frame_max - OVERHEAD):
+        piece = body[start : start + frame_max - OVERHEAD]
         parts += (_frame(BODY, channel, len(piece)), piece, END)
     return b"".join(parts)
 
 
 def milliseconds(ttl: float) -> int:
     """A time to live in seconds as a broker takes it: above zero, and below what closes the channel."""
-    return min(max(int(ttl * 1000), 1), 2**32 - 1)
+    return min(max(int(ttl * 1000), 1), _LONGEST_TTL)
 
 
 def ack(channel: int, tag: int, *, multiple: bool) -> bytes:
@@ -151,6 +153,12 @@ def message_id_of(properties: bytes) -> bytes:
 
 
 def _table(headers: Mapping[str, str | int]) -> bytes:
+    if len(headers) == 1:
+        (name,) = headers
+        number = headers[name]
+        if isinstance(number, int):  # a deadline alone: what a call has
+            key = _name(name)
+            return _lone(len(key) + 9, key, number)
     parts = []
     for name, value in headers.items():
         if isinstance(value, str):
@@ -168,7 +176,7 @@ def _headers(data: bytes, at: int, end: int) -> dict[str, object]:
     found: dict[str, object] = {}
     while at < end:
         after = at + 1 + data[at]
-        name = data[at + 1 : after].decode()
+        name = data[at + 1 : after].decode(errors="replace")
         kind = data[after]
         if kind == _TEXT:
             at = after + 5 + _size_at(data, after + 1)[0]
@@ -179,6 +187,10 @@ def _headers(data: bytes, at: int, end: int) -> dict[str, object]:
         else:
             return dict(decode.field_table(data[start - 4 : end])[1])
     return found
+
+
+def _lone(size: int, key: bytes, number: int) -> bytes:
+    return b"%b%bl%b" % (_size(size), key, _signed(number))
 
 
 @lru_cache(maxsize=64)

@@ -57,16 +57,18 @@ class MemoryTransport:
         """Is the broker there? It is, until this end is closed."""
         return not self._is_closed
 
+    def post(self, to: Destination, message: Message) -> bool:
+        """Put the message into every queue that takes it, unless it is to be confirmed or one of them is full."""
+        if message.assurance is Assurance.CONFIRMED:
+            return False
+        queues = self._route(to, message)
+        if len(queues) > 1:
+            return False
+        return not queues or queues[0].put(message)
+
     async def publish(self, to: Destination, message: Message, *, timeout: float | None = None) -> None:
         """Put the message into every queue that takes it, waiting while one of them is full."""
-        if self._is_closed:
-            raise NotConnected("this connection is closed")
-        if to.role is not Role.REPLY:
-            check_size(message.content, self._limit)  # of a reply its server has seen to that
-        queues = self._broker.route(to, declare=to.role is Role.DEAD or (to.role is Role.SHARED and self._keeps_queues))
-        if not queues and message.assurance is not Assurance.NONE and not to.is_fanout:
-            raise Unroutable(f"no queue takes messages for {to.name}")
-        for queue in queues:
+        for queue in self._route(to, message):
             if not queue.put(message):
                 self.waiting += 1
                 try:
@@ -76,6 +78,16 @@ class MemoryTransport:
         if message.assurance is Assurance.CONFIRMED:
             # As with a real broker others get their turn; a loop of casts would starve its own consumers otherwise.
             await asyncio.sleep(0)
+
+    def _route(self, to: Destination, message: Message) -> "list[_Queue]":
+        if self._is_closed:
+            raise NotConnected("this connection is closed")
+        if to.role is not Role.REPLY:
+            check_size(message.content, self._limit)  # of a reply its server has seen to that
+        queues = self._broker.route(to, declare=to.role is Role.DEAD or (to.role is Role.SHARED and self._keeps_queues))
+        if not queues and message.assurance is not Assurance.NONE and not to.is_fanout:
+            raise Unroutable(f"no queue takes messages for {to.name}")
+        return queues
 
     async def consume(self, sources: Sequence[Destination], receive: Receive) -> Subscription:
         """Declare the queues and deliver their messages to `receive`."""
@@ -104,14 +116,6 @@ class MemoryTransport:
             self._consumers[consumer] = None
             consumer.start()
         return self.reply_name
-
-    def ack(self, delivery: Delivery) -> None:
-        """The message is dealt with."""
-        _settle(delivery, requeue=False)
-
-    def nack(self, delivery: Delivery) -> None:
-        """Give the message back to its queue."""
-        _settle(delivery, requeue=True)
 
     async def close(self) -> None:
         """Disconnect."""
@@ -314,20 +318,17 @@ class _Consumer:
             )
         )
 
-    def settle(self, tag: int, *, requeue: bool) -> None:
+    def ack(self, tag: int) -> None:
         """End a delivery; one of a lost connection has ended already."""
+        if self.unsettled.pop(tag, None) is not None and self._queue.messages:
+            self._queue.pump()
+
+    def nack(self, tag: int) -> None:
+        """Give a delivery back; one of a lost connection has gone back already."""
         held = self.unsettled.pop(tag, None)
         if held is not None:
-            if requeue:
-                self._queue.give_back(*held)
-            if self._queue.messages:
-                self._queue.pump()
-
-
-def _settle(delivery: Delivery, *, requeue: bool) -> None:
-    if not isinstance(delivery.origin, _Consumer):
-        raise TypeError("this delivery is not from a memory transport")
-    delivery.origin.settle(delivery.tag, requeue=requeue)
+            self._queue.give_back(*held)
+            self._queue.pump()
 
 
 async def _put_later(queue: _Queue, message: Message, timeout: float) -> None:

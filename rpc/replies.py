@@ -5,6 +5,8 @@ import logging
 from enum import Enum
 from typing import Final
 
+import msgspec
+
 from rpc.envelope import Reply, Request, unpack_reply
 from rpc.errors import BadMessage
 
@@ -22,6 +24,12 @@ class Silence(Enum):
 
 
 Answer = Reply | Silence
+
+
+class _Pending(msgspec.Struct):
+    future: asyncio.Future[Answer]
+    ends: float
+    alarm: asyncio.TimerHandle | None = None
 
 
 class Replies:
@@ -76,28 +84,16 @@ class Replies:
             self._is_watching = False
             return
         near = loop.time() + 2 * _WATCH_INTERVAL
-        for pending in self._pending.values():
+        for msg_id, pending in self._pending.items():
             if pending.ends < near and pending.alarm is None:
-                pending.alarm = loop.call_at(pending.ends, _give_up, pending.future)
+                pending.alarm = loop.call_at(pending.ends, self._settle, msg_id, Silence.TIMEOUT)
         loop.call_later(_WATCH_INTERVAL, self._watch, loop)
 
     def _settle(self, msg_id: str, answer: Answer) -> None:
-        pending = self._pending.get(msg_id)
+        pending = self._pending.pop(msg_id, None)
         if pending is None or pending.future.done():
             self.stray += 1
-        else:
-            pending.future.set_result(answer)
-
-
-class _Pending:
-    __slots__ = ("alarm", "ends", "future")
-
-    def __init__(self, future: asyncio.Future[Answer], ends: float) -> None:
-        self.future = future
-        self.ends = ends
-        self.alarm: asyncio.TimerHandle | None = None
-
-
-def _give_up(future: asyncio.Future[Answer]) -> None:
-    if not future.done():
-        future.set_result(Silence.TIMEOUT)
+            return
+        if pending.alarm is not None:
+            pending.alarm.cancel()
+        pending.future.set_result(answer)

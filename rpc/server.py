@@ -18,7 +18,18 @@ import msgspec
 from rpc.answers import Answers, described
 from rpc.dead_letters import Graveyard, travelling
 from rpc.endpoint import Endpoint, Handler, Versions
-from rpc.envelope import RETRIES, TRACEPARENT, Envelope, Failure, Kind, Request, check, deadline_of, retries_of
+from rpc.envelope import (
+    DEADLINE,
+    RETRIES,
+    TRACEPARENT,
+    Envelope,
+    Failure,
+    Kind,
+    Request,
+    check,
+    deadline_of,
+    retries_of,
+)
 from rpc.errors import Away, BadMessage, BusError, ErrorCodec, NoSuchMethod
 from rpc.hooks import Hook, chain, handling
 from rpc.metrics import BusMetrics
@@ -35,10 +46,11 @@ from rpc.transport import (
     everyone,
 )
 
-Settle = Callable[[Delivery], None]
+Settle = Callable[[], None]
 
 _log = logging.getLogger(__name__)
 _UNANSWERED: Final = object()
+_SURE_NAME: Final = 63  # characters that are a name of a queue whatever their bytes
 _CANCEL_TIMEOUT: Final = 5.0  # seconds a cancelled handler may take to end
 
 
@@ -59,6 +71,7 @@ class Server:
         self._tracer = tracer
         self._errors = errors
         self._settings = settings
+        self._limit = settings.max_message_bytes
         self._hooks = hooks
         self._metrics = metrics
         self._graveyard = Graveyard(transport, settings, metrics)
@@ -125,7 +138,7 @@ class Server:
 
     async def _take(self, number: int, delivery: Delivery) -> None:
         """One delivery, from arrival to settlement."""
-        settle: Settle = self._transport.nack
+        settle: Settle = delivery.nack
         try:
             if not self._is_closing:
                 settle = await self._work(delivery)
@@ -135,7 +148,7 @@ class Server:
             # A fault of the bus itself: the message would meet it again, so it must not come again.
             settle = await self._set_aside(delivery, error)
         finally:
-            settle(delivery)
+            settle()
             del self._tasks[number]
 
     async def _set_aside(self, delivery: Delivery, error: Exception) -> Settle:
@@ -146,37 +159,35 @@ class Server:
             await self._graveyard.bury(delivery, {}, reason, because=error)
         except BusError as failure:
             _log.warning("a message of %s was not buried and will come again: %s", delivery.source.name, failure)
-            return self._transport.nack
+            return delivery.nack
         except Exception:
             _log.exception("a message of %s could not be buried either: the broker keeps it", delivery.source.name)
             return _nothing
-        return self._transport.ack
+        return delivery.ack
 
     async def _work(self, delivery: Delivery) -> Settle:
         """Do what the message asks; answers how to settle it."""
         source, headers = delivery.source, delivery.headers
         try:
-            request = delivery.request(self._settings.max_message_bytes)
-            check(request)
-            deadline = deadline_of(headers)
+            request, deadline = self._opened(delivery)
         except BadMessage as fault:
             await self._graveyard.bury(delivery, {}, str(fault))
-            return self._transport.ack
+            return delivery.ack
         endpoint = self._endpoints.get((source.topic, request.method))
         if deadline is not None and time.time() > deadline:
             name = f"{source.topic}.?" if endpoint is None else endpoint.name
             self._metrics.of(name).events["expired"] += 1
-            return self._transport.ack
+            return delivery.ack
         try:
             if endpoint is None:
                 endpoint = self._missing(source.topic, request.method)
             ask = endpoint.read(request, source)
-            retries = retries_of(headers)
+            retries = retries_of(headers) if RETRIES in headers else 0
         except BadMessage as fault:
             await self._graveyard.bury(delivery, headers, str(fault), endpoint)
             if request.msg_id is not None:
                 await self._answers.refuse(request, deadline, fault)
-            return self._transport.ack
+            return delivery.ack
         events = endpoint.metrics.events
         events["received"] += 1
         if delivery.redelivered:
@@ -190,8 +201,8 @@ class Server:
             work = self._obey(endpoint, envelope, ask, delivery, retries)
         if endpoint.policy.is_durable:
             is_done = await work if endpoint.slots is None else await _within(work, endpoint.slots)
-            return self._transport.ack if is_done else self._transport.nack
-        self._transport.ack(delivery)
+            return delivery.ack if is_done else delivery.nack
+        delivery.ack()
         await self._regardless(endpoint, work)
         return _nothing
 
@@ -207,6 +218,13 @@ class Server:
             _log.warning("%s came to nothing, and its message is gone: %s", endpoint.name, error)
         except Exception:
             _log.exception("the bus could not work on a message for %s, which is gone", endpoint.name)
+
+    def _opened(self, delivery: Delivery) -> tuple[Request, float | None]:
+        content = delivery.content
+        request = content if isinstance(content, Request) else delivery.request(self._limit)
+        if request.reply_to is None or request.msg_id is None or len(request.reply_to) > _SURE_NAME:
+            check(request)
+        return request, deadline_of(delivery.headers) if DEADLINE in delivery.headers else None
 
     def _missing(self, topic: str, method: str) -> Endpoint:
         raise NoSuchMethod(f"{topic} has no method {method[:100]!r}")
@@ -235,7 +253,7 @@ class Server:
             try:
                 await self._answers.send(request, deadline, result, failure)
             except (BadMessage, TypeError, ValueError, msgspec.MsgspecError) as error:
-                await self._answers.send(request, deadline, None, self._failure(endpoint, error))
+                await self._answers.fail(request, deadline, self._failure(endpoint, error))
         return True
 
     async def _obey(
@@ -342,5 +360,5 @@ async def _within(work: Coroutine[Any, Any, bool], *slots: asyncio.Semaphore) ->
             each.release()
 
 
-def _nothing(delivery: Delivery) -> None:
+def _nothing() -> None:
     """Settle what is settled already."""

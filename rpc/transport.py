@@ -1,4 +1,4 @@
-"""What the bus needs of a message broker. Two implementations pass one suite, tests/contract/test_bus.py.
+"""What the bus needs of a message broker. Two implementations pass one suite, tests/contract/test_bus_*.py.
 
 A transport knows queues and bytes, nothing of procedures. It comes back by itself after a lost connection,
 with its queues and consumers; whatever was delivered and not acknowledged is then delivered again.
@@ -8,14 +8,14 @@ import asyncio
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from functools import lru_cache
 from typing import Final, Protocol
 
 import msgspec
 
-from rpc.envelope import Headers, Reply, Request, pack, pack_reply, unpack
+from rpc.envelope import Headers, Reply, Request, unpack
 from rpc.errors import Unroutable
 from rpc.replies import Replies
 
@@ -42,11 +42,12 @@ class Destination:
     name: str
     topic: str = ""
     host: str | None = None
+    is_fanout: bool = field(init=False, repr=False)  # does everybody hear what goes there?
+    is_known: bool = field(init=False, repr=False)  # is it its consumer's to declare, or nobody's?
 
-    @property
-    def is_fanout(self) -> bool:
-        """Does everybody hear what goes there?"""
-        return self.role is Role.FANOUT
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_fanout", self.role is Role.FANOUT)
+        object.__setattr__(self, "is_known", self.role in (Role.HOST, Role.REPLY))
 
 
 @lru_cache(maxsize=65536)
@@ -101,13 +102,13 @@ class Message(msgspec.Struct, kw_only=True):
 
 
 class Delivery(msgspec.Struct, kw_only=True):
-    """What is consumed, and from where. `redelivered` means somebody may have seen it before; `origin` and `tag` are the transport's own."""
+    """What is consumed, and from where. `redelivered` means somebody may have seen it before."""
 
     source: Destination
     content: Request | Reply | bytes
     headers: Mapping[str, object]
     redelivered: bool
-    origin: object
+    origin: "Origin"
     tag: int
 
     @property
@@ -118,9 +119,27 @@ class Delivery(msgspec.Struct, kw_only=True):
     def request(self, limit: int) -> Request:
         """The message as a request; raises BadMessage."""
         content = self.content
-        if isinstance(content, Request):
-            return content
-        return unpack(self.body, limit)
+        return content if isinstance(content, Request) else unpack(body_of(content, sys.maxsize), limit)
+
+    def ack(self) -> None:
+        """The message is dealt with. Without effect once the connection that delivered it is gone."""
+        self.origin.ack(self.tag)
+
+    def nack(self) -> None:
+        """Give the message back to its queue. Without effect once the connection that delivered it is gone."""
+        self.origin.nack(self.tag)
+
+
+class Origin(Protocol):
+    """Where a delivery came from, and is settled. `tag` means something there only."""
+
+    def ack(self, tag: int) -> None:
+        """The message is dealt with."""
+        ...
+
+    def nack(self, tag: int) -> None:
+        """The message goes back to its queue."""
+        ...
 
 
 def check_size(content: Request | Reply | bytes, limit: int) -> None:
@@ -128,18 +147,14 @@ def check_size(content: Request | Reply | bytes, limit: int) -> None:
     if isinstance(content, Request):
         # JSON in JSON has at most every character escaped, and names of some dozen bytes around each value of a context.
         if content.weight * 12 + 4096 > limit:
-            pack(content, limit)
+            content.pack(limit)
     elif isinstance(content, Reply):
-        pack_reply(content, limit)
+        content.pack(limit)
 
 
 def body_of(content: Request | Reply | bytes, limit: int) -> bytes:
     """What crosses as bytes; raises BadMessage when they are more than `limit`."""
-    if isinstance(content, Request):
-        return pack(content, limit)
-    if isinstance(content, Reply):
-        return pack_reply(content, limit)
-    return content
+    return content if isinstance(content, bytes) else content.pack(limit)
 
 
 Receive = Callable[[Delivery], None]
@@ -186,6 +201,13 @@ class Transport(Protocol):
         """How many operations wait for the broker to come back."""
         ...
 
+    def post(self, to: Destination, message: Message) -> bool:
+        """Send a message that is not to be confirmed, at once; False when something must be waited for, as `publish` does.
+
+        Raises what `publish` raises.
+        """
+        ...
+
     async def publish(self, to: Destination, message: Message, *, timeout: float | None = None) -> None:
         """Send, waiting at most `timeout` seconds (default: the settings' publish_timeout) for the broker.
 
@@ -206,14 +228,6 @@ class Transport(Protocol):
 
         Waits for the broker: a question is best asked when its answer can come. Raises NotConnected.
         """
-        ...
-
-    def ack(self, delivery: Delivery) -> None:
-        """The message is dealt with. Without effect once the connection that delivered it is gone."""
-        ...
-
-    def nack(self, delivery: Delivery) -> None:
-        """Give the message back to its queue. Without effect once the connection that delivered it is gone."""
         ...
 
     async def close(self) -> None:

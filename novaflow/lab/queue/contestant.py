@@ -7,11 +7,12 @@ serves itself over the memory transport, which measures the bus without a broker
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import uvloop
 
+from novaflow.lab.queue.boot import Boot
 from novaflow.lab.queue.contestants.protocol import (
     Board,
     ClientOrder,
@@ -32,10 +33,9 @@ _CALL_TIMEOUT: Final = 30.0  # seconds
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """Request and reply: a message's number and its payload."""
+    """Request and reply: a payload, typed as requests of services are."""
 
-    n: int
-    body: dict[str, Any]
+    body: Boot
 
 
 class NoErrors:
@@ -85,11 +85,11 @@ async def _bus(order: Order, prefetch: int, in_process: bool) -> AsyncIterator[B
 
 async def _answer(bus: Bus, queue: str, board: Board) -> None:
     async def echo(ask: Ask) -> Ask:
-        board.count(ask.n)
+        board.count(ask.body.number)
         return ask
 
     async def obey(ask: Ask) -> None:
-        board.count(ask.n)
+        board.count(ask.body.number)
 
     bus.on_call(_call(queue), echo)
     bus.on_cast(_cast(queue), obey)
@@ -100,14 +100,23 @@ async def _answer(bus: Bus, queue: str, board: Board) -> None:
 def _sender(bus: Bus, order: ClientOrder) -> Callable[[Payload], Awaitable[Payload | None]]:
     call, cast, fanout = _call(order.queue), _cast(order.queue), _fanout(order.queue)
 
-    async def send_call(payload: Payload) -> Payload:
-        return (await bus.call(call, Ask(payload["number"], payload))).body
+    made: dict[int, Boot] = {}
+
+    def ask(payload: Payload) -> Ask:
+        size = len(payload["pad"])
+        if size not in made:
+            made[size] = msgspec.convert(payload, Boot)
+        return Ask(msgspec.structs.replace(made[size], number=payload["number"]))
+
+    async def send_call(payload: Payload) -> Payload | None:
+        question = ask(payload)
+        return payload if await bus.call(call, question) == question else None
 
     async def send_cast(payload: Payload) -> None:
-        await bus.cast(cast, Ask(payload["number"], payload))
+        await bus.cast(cast, ask(payload))
 
     async def send_fanout(payload: Payload) -> None:
-        await bus.fanout(fanout, Ask(payload["number"], payload))
+        await bus.fanout(fanout, ask(payload))
 
     return {"call": send_call, "cast": send_cast, "fanout": send_fanout}[order.op]
 
