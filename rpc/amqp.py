@@ -83,9 +83,6 @@ class AmqpTransport:
 
     async def publish(self, to: Destination, message: Message, *, timeout: float | None = None) -> None:
         """Send; a message to be confirmed goes out again on the next connection if this one ends before its confirm."""
-        session = self._session
-        if session is not None and message.assurance is not Assurance.CONFIRMED and session.post(to, message):
-            return None
         deadline = self._deadline(timeout)
         order = next(self._orders)
         while True:

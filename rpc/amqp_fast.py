@@ -308,6 +308,9 @@ class FastChannel:
             else:
                 self._unrouted(text)
         else:
+            if self._settles:
+                # The broker's to give to others; an acknowledgement of many must not have it among them.
+                self._open[self._tag] = None
             _log.debug("delivery %d is for a consumer that is no more", self._tag)
 
     def _confirm(self, tag: int, *, is_multiple: bool, is_taken: bool) -> None:

@@ -53,8 +53,8 @@ class HotPath(Protocol):
         ...
 
     @property
-    def origin(self) -> Origin | None:
-        """What settles deliveries, if the path does so itself and at once."""
+    def origin(self) -> Origin:
+        """What settles deliveries; without effect when the session is lost."""
         ...
 
     def flush(self) -> None:

@@ -1,7 +1,7 @@
 """The path of messages through aiormq's own channels: slower, and always there."""
 
 import itertools
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from aiormq import spec
@@ -12,22 +12,35 @@ from aiormq.exceptions import DeliveryError, PublishError
 from rpc.amqp_path import Deliver, Rejected
 from rpc.errors import Unroutable
 from rpc.frames import milliseconds
-from rpc.transport import Assurance, Destination, Message
+from rpc.transport import Assurance, Destination, Message, Origin
 
 
 class PlainPath:
-    """Publishes on a channel with confirms what is to be routed or confirmed, and the rest on another."""
+    """Publishes on a channel with confirms what is to be routed or confirmed, and the rest on another.
 
-    def __init__(self, amqp: AbstractConnection, confirmed: Channel, plain: Channel, consuming: Channel) -> None:
+    `later` has something sent that nobody waits for.
+    """
+
+    def __init__(
+        self,
+        amqp: AbstractConnection,
+        confirmed: Channel,
+        plain: Channel,
+        consuming: Channel,
+        *,
+        later: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
         self._amqp = amqp
         self._confirmed = confirmed
         self._plain = plain
         self._consuming = consuming
+        self._later = later
         self._ids = itertools.count(1)
 
     @property
-    def origin(self) -> None:
-        """A settlement must be waited for."""
+    def origin(self) -> Origin:
+        """What settles deliveries."""
+        return self
 
     @property
     def is_held(self) -> bool:
@@ -83,13 +96,13 @@ class PlainPath:
 
         (self._plain if is_reply else self._consuming).consumers[tag] = take
 
-    def ack(self, number: int) -> Coroutine[Any, Any, None]:
+    def ack(self, tag: int) -> None:
         """A delivery is dealt with."""
-        return self._consuming.basic_ack(number, wait=False)
+        self._later(self._consuming.basic_ack(tag, wait=False))
 
-    def nack(self, number: int) -> Coroutine[Any, Any, None]:
+    def nack(self, tag: int) -> None:
         """Give a delivery back to its queue."""
-        return self._consuming.basic_nack(number, wait=False)
+        self._later(self._consuming.basic_nack(tag, wait=False))
 
     def flush(self) -> None:
         """Aiormq sends as it goes."""

@@ -90,7 +90,6 @@ class Session:
         self._plain: Channel
         self._consuming: Channel
         self._path: HotPath
-        self._slow: PlainPath
 
     @classmethod
     async def open(
@@ -125,7 +124,7 @@ class Session:
         consuming.on_consumer_cancel_callbacks.add(self._on_cancelled)
         wire = self._opened.wire
         if wire is None:
-            self._path = self._slow = PlainPath(amqp, confirmed, plain, consuming)
+            self._path = PlainPath(amqp, confirmed, plain, consuming, later=self._settle)
         else:
             self._path = FastPath(
                 wire,
@@ -239,7 +238,7 @@ class Session:
         """Have deliveries go to the consumer, and the frame that asks for them."""
         is_reply = consumer.source.role is Role.REPLY
         source, receive = consumer.source, consumer.receive
-        origin = self._path.origin or self
+        origin = self._path.origin
 
         def deliver(headers: Mapping[str, object] | bytes, body: bytes, number: int, is_again: bool) -> None:  # noqa: FBT001
             if isinstance(headers, bytes):
@@ -267,18 +266,11 @@ class Session:
             frames = [spec.Basic.Cancel(consumer_tag=tag, nowait=True) for tag in batch]
             await self._run(self._send(self._consuming, frames), deadline)
 
-    def ack(self, tag: int) -> None:
-        """A delivery is dealt with; without effect when the session is lost. Where the path does not do it itself."""
-        if not self._is_lost:
-            self._settle(self._slow.ack(tag))
-
-    def nack(self, tag: int) -> None:
-        """Give a delivery back to its queue; without effect when the session is lost."""
-        if not self._is_lost:
-            self._settle(self._slow.nack(tag))
-
     def _settle(self, sending: Coroutine[Any, Any, None]) -> None:
         """Wait in the background until a settlement is sent; the session ends when that takes too long."""
+        if self._is_lost:
+            sending.close()
+            return
 
         async def settle() -> None:
             try:
@@ -334,7 +326,8 @@ class Session:
             async with asyncio.timeout_at(deadline), self._declaring:
                 if self._is_undeclared(to):
                     await self._run(self._declare(frames), deadline)
-        self._declared.add(to.name)
+        if not to.is_fanout:
+            self._declared.add(to.name)
 
     async def _declare(self, frames: Sequence[Frame]) -> None:
         await self._send(self._declares, frames)

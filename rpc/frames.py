@@ -84,7 +84,7 @@ def message(
     properties += b"\x02" if persistent else b"\x01"
     if ttl is not None:
         flags |= _EXPIRATION
-        text = b"%d" % (min(int(ttl * 1000), _LONGEST_TTL) or 1)
+        text = b"%d" % (min(int(ttl * 1000), _LONGEST_TTL) if ttl > 0.001 else 1)
         properties += b"%c%b" % (len(text), text)
     if message_id:
         flags |= _MESSAGE_ID

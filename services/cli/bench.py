@@ -17,6 +17,7 @@ from novaflow.lab.load import PHASES, Plan, measure
 from novaflow.lab.openstack import Credentials
 from services import cost, processes, settings
 from services.cli.bench_broker_kill import kill
+from services.cli.bench_hosts import hosts
 from services.cli.bench_queue import queue
 from services.detached import admin, detached, logged_in
 
@@ -28,6 +29,7 @@ def bench() -> None:
 
 bench.add_command(queue)
 bench.add_command(kill)
+bench.add_command(hosts)
 
 
 @bench.command()

@@ -87,3 +87,14 @@ def is_running(pid: int) -> bool:
         return " Z " not in Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return False
+
+
+def test_the_queues_of_many_hosts_are_declared_and_each_hears_its_message() -> None:
+    words = ["hosts", "--hosts", "300", "--queues", "transient", "--json", "-"]
+
+    done = subprocess.run([*BENCH, *words], capture_output=True, text=True, timeout=110)
+
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert (figures["hosts"], figures["queues"]) == (300, "transient")
+    assert figures["declared_s"] > 0

@@ -83,7 +83,7 @@ async def dead_letters_of(world: World) -> "asyncio.Queue[Delivery]":
 
     def receive(delivery: Delivery) -> None:
         arrived.put_nowait(delivery)
-        transport.ack(delivery)
+        delivery.ack()
 
     await transport.consume([dead_letters(world.topic)], receive)
     return arrived

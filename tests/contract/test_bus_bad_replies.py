@@ -54,7 +54,7 @@ class Impostor:
         asked = json.loads(json.loads(delivery.body)["oslo.message"])
         message = Message(content=self._forge(asked), headers={})
         await self._transport.publish(reply_queue(asked["_reply_q"]), message)
-        self._transport.ack(delivery)
+        delivery.ack()
 
 
 def enveloped(inner: object) -> bytes:
@@ -205,7 +205,7 @@ async def test_a_second_answer_disturbs_nobody(world: World) -> None:
         for number in (2, 3):
             reply = enveloped({"_msg_id": asked["_msg_id"], "result": {"number": number}, "ending": True})
             await transport.publish(reply_queue(asked["_reply_q"]), Message(content=reply, headers={}))
-        transport.ack(delivery)
+        delivery.ack()
         answers += 1
 
     tasks: set[asyncio.Task[None]] = set()

@@ -49,6 +49,23 @@ async def test_a_cast_to_nobody_is_lost_without_a_word(world: World) -> None:
     assert await log.until(bool) == [3]
 
 
+async def test_a_fanout_when_its_last_server_has_gone_costs_nobody_the_connection(world: World) -> None:
+    transport = await world.connect()
+    client = await world.bus(transport)
+    before, after = Log(), Log()
+    server = await world.serve(hear=before)
+    await client.fanout(world.hear, Ask(number=1))
+    await before.until(bool)
+
+    await server.close()
+    await client.fanout(world.hear, Ask(number=2))
+    await world.serve(hear=after)
+    await client.fanout(world.hear, Ask(number=3))
+
+    assert await after.until(bool) == [3]
+    assert transport.reconnects == 0
+
+
 async def test_a_call_to_nobody_times_out(world: World) -> None:
     client = await world.bus()
 

@@ -79,7 +79,7 @@ async def test_a_message_on_the_wire_is_oslo_messagings(world: World) -> None:
     await transport.consume([Destination(Role.SHARED, world.topic, world.topic)], arrived.put_nowait)
 
     delivery = await asyncio.wait_for(arrived.get(), PATIENCE)
-    transport.ack(delivery)
+    delivery.ack()
 
     outer = json.loads(delivery.body)
     inner = json.loads(outer["oslo.message"])

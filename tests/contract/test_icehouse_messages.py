@@ -155,7 +155,7 @@ async def answered_with(world: World, *names: str) -> object:
 
     async def answer() -> None:
         question = await questions.get()
-        server.ack(question)
+        question.ack()
         inner = opened(question.body)
         for name in names:
             body = wire(name).as_answer_to(inner["_msg_id"])

@@ -24,6 +24,7 @@ class Socket(asyncio.Transport):
         super().__init__()
         self.writes: list[bytes] = []
         self.limit = 0
+        self.is_closed = False  # as uvloop's, which then take no write
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Note how much may wait here."""
@@ -32,6 +33,8 @@ class Socket(asyncio.Transport):
     def write(self, data: Any) -> None:
         """Keep it."""
         assert data, "a write of nothing"
+        if self.is_closed:
+            raise RuntimeError("the handler is closed")
         self.writes.append(bytes(data))
 
     def is_closing(self) -> bool:
@@ -77,8 +80,8 @@ def content(number: int, body: bytes, properties: spec.Basic.Properties) -> list
     """The frames of a message's content."""
     room = FRAME_MAX - OVERHEAD
     pieces = [ContentBody(body[start : start + room]) for start in range(0, len(body), room)]
-    frames = [ContentHeader(0, len(body), properties), *pieces]
-    return [pamqp_frame.marshal(frame, number) for frame in frames]
+    header = pamqp_frame.marshal(ContentHeader(0, len(body), properties), number)
+    return [header, *(pamqp_frame.marshal(piece, number) for piece in pieces)]
 
 
 def delivery(number: int, tag: int, body: bytes, *, consumer: str = "c", is_again: bool = False) -> list[bytes]:

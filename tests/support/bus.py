@@ -180,7 +180,7 @@ class World:
         arrived: asyncio.Queue[Delivery] = asyncio.Queue()
         await transport.consume([dead_letters(self.topic)], arrived.put_nowait)
         delivery = await asyncio.wait_for(arrived.get(), PATIENCE)
-        transport.ack(delivery)
+        delivery.ack()
         return delivery
 
     async def close(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from rpc.envelope import Request, pack, unpack
+from rpc.envelope import Request, unpack
 from rpc.errors import BadMessage, NotConnected, Unroutable
 from rpc.memory import MemoryBroker, MemoryTransport
 from rpc.settings import BusSettings
@@ -70,9 +70,9 @@ async def test_what_is_given_back_takes_its_old_place_and_is_marked() -> None:
     await subscription.cancel()
     again: list[Delivery] = []
 
-    receiver.nack(got[1])
-    receiver.nack(got[0])
-    receiver.nack(got[0])
+    got[1].nack()
+    got[0].nack()
+    got[0].nack()
     await transport(broker).consume([TOPIC], again.append)
 
     assert bodies(got) == [b"1", b"2"]
@@ -87,8 +87,8 @@ async def test_a_cancelled_consumer_may_still_settle_what_it_has() -> None:
     await publish(receiver, b"1", b"2")
 
     await subscription.cancel()
-    receiver.ack(got[0])
-    receiver.nack(got[1])
+    got[0].ack()
+    got[1].nack()
 
     assert broker.depth("compute") == 1
 
@@ -110,12 +110,12 @@ async def test_what_a_lost_connection_had_is_delivered_again_and_its_acknowledge
     await (await transport(broker).consume([HOST], got.append)).cancel()
 
     await end(receiver)
-    receiver.ack(got[0])
+    got[0].ack()
     first_two = got[:2]
     other = transport(broker)
     await other.consume([TOPIC], again.append)
     for delivery in got[2:]:
-        receiver.ack(delivery)
+        delivery.ack()
 
     assert bodies(first_two) == [b"1", b"2"]
     assert sorted(bodies(got[2:] + again)) == [b"1", b"2", b"3"]
@@ -195,7 +195,7 @@ async def test_only_what_somebody_relies_on_is_unroutable() -> None:
 
 async def test_a_request_crosses_as_it_would_as_bytes_and_within_the_same_limit() -> None:
     sent = Request(method="do", args=msgspec.Raw(b'{"x":"' + b'\\"' * 400 + b'"}'), unique_id="u", weight=808)
-    size = len(pack(sent, LIMIT))
+    size = len(sent.pack(LIMIT))
     got: list[Delivery] = []
     roomy, tight = transport(limit=size), transport(limit=size - 1)
     await roomy.consume([TOPIC], got.append)
@@ -215,12 +215,97 @@ async def test_a_closed_connection_does_nothing_more() -> None:
     for doing in (closed.publish(TOPIC, message()), closed.consume([TOPIC], print), closed.reply_queue()):
         with pytest.raises(NotConnected):
             await doing
+    for to in (TOPIC, HOST, everyone("compute"), reply_queue("reply_1")):
+        with pytest.raises(NotConnected):
+            closed.post(to, message(assurance=Assurance.NONE))
 
 
-async def test_deliveries_of_another_transport_are_not_settled() -> None:
-    stranger = Delivery(source=TOPIC, content=b"", headers={}, redelivered=False, origin=None, tag=1)
+async def test_a_delivery_is_settled_in_the_queue_that_it_came_from() -> None:
+    broker = MemoryBroker()
+    process = transport(broker)
+    shared: list[Delivery] = []
+    own: list[Delivery] = []
+    await process.consume([TOPIC], shared.append)
+    await process.consume([HOST], own.append)
+    for to in (TOPIC, HOST):
+        await process.publish(to, message(to.name.encode()))
+    assert shared[0].tag == own[0].tag
 
-    with pytest.raises(TypeError, match="not from a memory transport"):
-        transport().ack(stranger)
-    with pytest.raises(TypeError, match="not from a memory transport"):
-        transport().nack(stranger)
+    shared[0].ack()
+    process.sever()
+
+    assert bodies(shared) == [b"compute"]
+    assert [(d.body, d.redelivered) for d in own] == [(b"compute.h1", False), (b"compute.h1", True)]
+
+
+def unconfirmed(body: bytes = b"x") -> Message:
+    return message(body, assurance=Assurance.NONE)
+
+
+async def test_what_is_posted_is_delivered_at_once() -> None:
+    broker = MemoryBroker()
+    got: list[Delivery] = []
+    await transport(broker).consume([TOPIC, HOST, everyone("compute")], got.append)
+    sender = transport(broker)
+
+    for to in (TOPIC, HOST, everyone("compute")):
+        assert sender.post(to, unconfirmed(to.name.encode()))
+    assert sender.post(HOST, message(b"a question", assurance=Assurance.ROUTED))
+
+    assert bodies(got) == [b"compute", b"compute.h1", b"compute_fanout", b"a question"]
+
+
+async def test_what_is_to_be_confirmed_is_not_posted() -> None:
+    broker = MemoryBroker()
+
+    assert not transport(broker).post(TOPIC, message(assurance=Assurance.CONFIRMED))
+
+    assert broker.depth("compute") == 0
+
+
+async def test_what_several_queues_take_is_published_and_reaches_each_of_them_once() -> None:
+    broker = MemoryBroker()
+    process, sender = transport(broker), transport(broker)
+    one: list[Delivery] = []
+    two: list[Delivery] = []
+    await process.consume([everyone("compute")], one.append)
+    await process.consume([everyone("compute")], two.append)
+
+    assert not sender.post(everyone("compute"), unconfirmed())
+    assert one == two == []
+    await sender.publish(everyone("compute"), unconfirmed())
+
+    assert bodies(one) == bodies(two) == [b"x"]
+
+
+async def test_nothing_is_posted_into_a_full_queue_until_there_is_room() -> None:
+    broker = MemoryBroker(limit=1)
+    sender = transport(broker)
+    got: list[Delivery] = []
+    assert sender.post(TOPIC, unconfirmed(b"1"))
+
+    assert not sender.post(TOPIC, unconfirmed(b"2"))
+    assert broker.depth("compute") == 1
+    await sender.consume([TOPIC], got.append)
+    assert sender.post(TOPIC, unconfirmed(b"3"))
+
+    assert bodies(got) == [b"1", b"3"]
+
+
+async def test_what_nobody_takes_is_posted_in_vain_unless_somebody_relies_on_it() -> None:
+    sender = transport()
+
+    for to in (HOST, reply_queue("reply_1"), everyone("compute")):
+        assert sender.post(to, unconfirmed())
+    with pytest.raises(Unroutable, match=r"compute\.h1"):
+        sender.post(HOST, message(assurance=Assurance.ROUTED))
+
+
+async def test_a_message_over_the_limit_is_not_posted() -> None:
+    broker = MemoryBroker()
+    sent = Request(method="do", args=msgspec.Raw(b'"' + b"x" * 2000 + b'"'), unique_id="u", weight=2002)
+
+    with pytest.raises(BadMessage, match="the limit is 2000"):
+        transport(broker, limit=2000).post(TOPIC, Message(content=sent, headers={}))
+
+    assert broker.depth("compute") == 0

@@ -1,16 +1,17 @@
 import asyncio
 import logging
 
+import msgspec
 import pytest
 
-from rpc.envelope import Reply, pack_reply, reply_of
+from rpc.envelope import Reply
 from rpc.replies import Answer, Replies, Silence
 
 LIMIT = 1000
 
 
-def answer(msg_id: str, *, ending: bool | None = True) -> bytes:
-    return pack_reply(reply_of(msg_id, "u", result=b"1", ending=ending), LIMIT)
+def answer(msg_id: str, *, ending: bool | msgspec.UnsetType = True) -> bytes:
+    return Reply(msg_id=msg_id, unique_id="u", result=msgspec.Raw(b"1"), ending=ending).pack(LIMIT)
 
 
 def expect(replies: Replies, msg_id: str, seconds: float = 60.0) -> asyncio.Future[Answer]:
@@ -35,7 +36,7 @@ async def test_an_answer_finds_its_call_once() -> None:
 async def test_an_answer_that_never_was_bytes_is_as_good() -> None:
     replies = Replies(LIMIT)
     one = expect(replies, "1")
-    reply = reply_of("1", "u")
+    reply = Reply(msg_id="1", unique_id="u")
 
     replies.receive(reply)
 
@@ -48,7 +49,7 @@ async def test_a_sign_of_life_answers_nothing() -> None:
 
     replies.receive(answer("1", ending=False))
     assert not one.done()
-    replies.receive(answer("1", ending=None))
+    replies.receive(answer("1", ending=msgspec.UNSET))
 
     assert isinstance(await one, Reply)
     assert replies.stray == 0

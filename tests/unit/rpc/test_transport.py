@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from rpc.envelope import Request, pack, pack_reply, reply_of, unpack
+from rpc.envelope import Reply, Request, unpack
 from rpc.errors import BadMessage, Unroutable
 from rpc.transport import (
     Delivery,
@@ -15,6 +15,25 @@ from rpc.transport import (
 )
 
 LIMIT = 1_000_000
+
+
+class Ledger:
+    """Where deliveries come from that are settled nowhere else."""
+
+    def __init__(self) -> None:
+        self.settled: list[tuple[str, int]] = []
+
+    def ack(self, tag: int) -> None:
+        self.settled.append(("ack", tag))
+
+    def nack(self, tag: int) -> None:
+        self.settled.append(("nack", tag))
+
+
+def delivered(content: Request | Reply | bytes, origin: Ledger | None = None, tag: int = 1) -> Delivery:
+    return Delivery(
+        source=destination("t"), content=content, headers={}, redelivered=False, origin=origin or Ledger(), tag=tag
+    )
 
 
 def test_queues_have_novas_names() -> None:
@@ -52,21 +71,32 @@ def test_the_dead_letters_are_no_host() -> None:
 
 def test_what_crosses_has_the_same_bytes_wherever_they_are_made() -> None:
     request = Request(method="do", args=msgspec.Raw(b"{}"), unique_id="u")
-    reply = reply_of("m", "u")
+    reply = Reply(msg_id="m", unique_id="u")
 
     for content, body in (
-        (request, pack(request, LIMIT)),
-        (reply, pack_reply(reply, LIMIT)),
+        (request, request.pack(LIMIT)),
+        (reply, reply.pack(LIMIT)),
         (b"as they came", b"as they came"),
     ):
-        delivery = Delivery(source=destination("t"), content=content, headers={}, redelivered=False, origin=None, tag=1)
+        delivery = delivered(content)
         assert body_of(content, LIMIT) == delivery.body == body
+
+
+def test_a_delivery_is_settled_where_it_came_from() -> None:
+    here, there = Ledger(), Ledger()
+
+    delivered(b"", here, 1).ack()
+    delivered(b"", there, 1).nack()
+    delivered(b"", here, 2).nack()
+
+    assert here.settled == [("ack", 1), ("nack", 2)]
+    assert there.settled == [("nack", 1)]
 
 
 def test_a_delivery_is_read_as_a_request_within_the_limit() -> None:
     request = Request(method="do", args=msgspec.Raw(b"{}"), unique_id="u")
-    body = pack(request, LIMIT)
-    delivery = Delivery(source=destination("t"), content=body, headers={}, redelivered=False, origin=None, tag=1)
+    body = request.pack(LIMIT)
+    delivery = delivered(body)
     whole = msgspec.structs.replace(delivery, content=request)
 
     assert delivery.request(len(body)) == unpack(body, LIMIT)
@@ -80,7 +110,7 @@ def test_a_delivery_is_read_as_a_request_within_the_limit() -> None:
 def test_a_size_is_checked_without_its_bytes_as_with_them(text: str, length: int) -> None:
     args = msgspec.json.encode({"text": text * length})
     request = Request(method="do", args=msgspec.Raw(args), unique_id="u", weight=len(args))
-    for content in (request, reply_of("m", "u", result=args)):
+    for content in (request, Reply(msg_id="m", unique_id="u", result=msgspec.Raw(args))):
         size = len(body_of(content, LIMIT))
 
         check_size(content, size)
