@@ -19,7 +19,7 @@ check: setup ## Lint, types, import contracts
 	$(BIN)/lint-imports
 
 test: setup ## Run every test, with a private RabbitMQ, a private MariaDB and real libvirt guests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 demo: setup ## Boot a real guest through the whole flow in one process and show every hop
 	@$(BIN)/novaflow demo $(ARGS)

@@ -137,8 +137,9 @@ class Client:
     async def _send(self, plan: _Plan, kind: Kind, procedure: Target, ask: object, to: Destination) -> None:
         message = self._message(plan, self._request(plan, procedure, ask), None, None)
         if self._hooks:
-            await self._through_hooks(kind, procedure, ask, message, to, self._settings.publish_timeout)
-        elif not self._transport.post(to, message):
+            await self._through_hooks(plan, kind, procedure, ask, message, to, self._settings.publish_timeout)
+            return
+        if not self._transport.post(to, message):
             await self._transport.publish(to, message)
         plan.metrics.events["published"] += 1
 
@@ -159,10 +160,11 @@ class Client:
                 future = replies.expect(msg_id, ends, loop)
                 message = self._message(plan, request, deadline, left)
                 if self._hooks:
-                    await self._through_hooks(Kind.CALL, procedure, ask, message, to, patience)
-                elif not transport.post(to, message):
-                    await transport.publish(to, message, timeout=patience)
-                plan.metrics.events["published"] += 1
+                    await self._through_hooks(plan, Kind.CALL, procedure, ask, message, to, patience)
+                else:
+                    if not transport.post(to, message):
+                        await transport.publish(to, message, timeout=patience)
+                    plan.metrics.events["published"] += 1
                 answer = await future
                 if answer is not Silence.LOST:
                     return answer
@@ -187,7 +189,14 @@ class Client:
         )
 
     async def _through_hooks(
-        self, kind: Kind, procedure: Target, ask: object, message: Message, to: Destination, timeout: float
+        self,
+        plan: _Plan,
+        kind: Kind,
+        procedure: Target,
+        ask: object,
+        message: Message,
+        to: Destination,
+        timeout: float,
     ) -> None:
         """Publish what the hooks make of a message: as it is, changed, later, twice or not at all."""
         request, headers = message.content, message.headers
@@ -205,6 +214,7 @@ class Client:
                 ttl=left,
             )
             await self._transport.publish(to, now, timeout=timeout)
+            plan.metrics.events["published"] += 1
 
         envelope = Envelope(
             kind=kind,

@@ -17,12 +17,12 @@ from novaflow.errors import ServiceUnavailable
 from novaflow.models import Usage
 from novaflow.states import Event
 from services.private.mariadb import PrivateMariaDB
+from tests.support.clocks import ManualClock
 from tests.support.cloud_records import (
     ALICE,
     NOW,
     PLENTY,
     RATIOS,
-    ManualClock,
     Records,
     draft,
     request,

@@ -9,7 +9,8 @@ import pytest
 from novaflow.db.database import Database
 from novaflow.errors import Conflict, NotFound, Protected
 from novaflow.identity.models import Domain, Endpoint, Grant, Group, Project, Region, Role, Service, User
-from tests.support.identity import START, IdentityWorld, ManualClock, identity_world
+from tests.support.clocks import ManualClock
+from tests.support.identity import START, IdentityWorld, identity_world
 
 RECORDS: list[Any] = [
     Domain(id="d1", name="n", description="ä€😀", tags=["a"], options={"x": 1}, extra={"y": [None]}),

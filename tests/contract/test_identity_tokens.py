@@ -16,7 +16,8 @@ from novaflow.db.schema.identity import PROJECTS, TOKENS
 from novaflow.errors import Unauthorized
 from novaflow.identity.models import Claims, Owned
 from novaflow.identity.tokens import digest
-from tests.support.identity import START, IdentityWorld, ManualClock, identity_world
+from tests.support.clocks import ManualClock
+from tests.support.identity import START, IdentityWorld, identity_world
 
 
 @pytest.fixture

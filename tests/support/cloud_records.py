@@ -1,7 +1,7 @@
 """A cloud that is only its records: servers taken through their lives by the repositories alone."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +19,7 @@ from novaflow.db.servers import NewServer, Servers, Transition
 from novaflow.db.services import Services
 from novaflow.models import Context, Flavor, Host, HostResources, QuotaLimits, RequestSpec, Server
 from novaflow.states import Event, Power
+from tests.support.clocks import ManualClock
 
 NOW: Final = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 TINY: Final = Flavor(id="1", name="m1.tiny", vcpus=1, ram_mb=512, disk_gb=1)
@@ -52,30 +53,6 @@ def task_of(server: Server) -> str:
     """The task that owns the server; there must be one."""
     assert server.task_id is not None
     return server.task_id
-
-
-class ManualClock:
-    """A clock that stands still until it is advanced. Whoever sleeps on it moves it on."""
-
-    def __init__(self, start: datetime) -> None:
-        self._start = start
-        self._now = start
-
-    def advance(self, by: timedelta) -> None:
-        """Let time pass."""
-        self._now += by
-
-    def now(self) -> datetime:
-        """The wall clock, in UTC."""
-        return self._now
-
-    def monotonic(self) -> float:
-        """Seconds since the start."""
-        return (self._now - self._start).total_seconds()
-
-    async def sleep(self, seconds: float) -> None:
-        """Let so much time pass at once."""
-        self.advance(timedelta(seconds=seconds))
 
 
 @dataclass

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,30 +19,6 @@ from services.identity.service import Served, served
 
 ADMIN_PASSWORD: Final = "the administrator's"
 START: Final = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
-
-
-class ManualClock:
-    """A clock that stands still until it is advanced."""
-
-    def __init__(self, start: datetime) -> None:
-        self._start = start
-        self._now = start
-
-    def advance(self, by: timedelta) -> None:
-        """Let time pass."""
-        self._now += by
-
-    def now(self) -> datetime:
-        """The wall clock, in UTC."""
-        return self._now
-
-    def monotonic(self) -> float:
-        """Seconds since the start."""
-        return (self._now - self._start).total_seconds()
-
-    async def sleep(self, seconds: float) -> None:
-        """Let so much time pass at once."""
-        self.advance(timedelta(seconds=seconds))
 
 
 class Spans:

@@ -17,7 +17,8 @@ from novaflow.identity.credentials import SERVICE_PASSWORD, Credentials, read
 from rpc.tracing import Tracer
 from services.auth import IdentityClient, ServiceToken, TokenVerifier, authenticated
 from services.web import CONTEXT, json_response, serving, traced
-from tests.support.identity import START, IdentityWorld, ManualClock, Spans, copied_database, identity_world
+from tests.support.clocks import ManualClock
+from tests.support.identity import START, IdentityWorld, Spans, copied_database, identity_world
 
 REFUSAL = {
     "error": {"code": 401, "title": "Unauthorized", "message": "The request you have made requires authentication."}

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from novaflow.identity.passwords import MEMORY_KIB, PASSES, Passwords
-from tests.support.identity import START, ManualClock
+from tests.support.clocks import ManualClock
+from tests.support.identity import START
 
 
 @pytest.fixture

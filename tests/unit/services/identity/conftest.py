@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.identity import START, IdentityWorld, ManualClock, copied_database, identity_world
+from tests.support.clocks import ManualClock
+from tests.support.identity import START, IdentityWorld, copied_database, identity_world
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import pytest
 from novaflow.errors import ServiceUnavailable
 from novaflow.identity.tokens import digest
 from services.identity.authority import purge
-from tests.support.identity import START, IdentityWorld, ManualClock
+from tests.support.clocks import ManualClock
+from tests.support.identity import START, IdentityWorld
 
 
 class Nights(ManualClock):
