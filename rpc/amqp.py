@@ -103,7 +103,9 @@ class AmqpTransport:
         if self._reply_queue is None:
             async with self._opening:
                 if self._reply_queue is None:
-                    consumer = Consumer(reply_queue(f"reply_{secrets.token_hex(16)}"), _unexpected)
+                    consumer = Consumer(
+                        reply_queue(f"reply_{secrets.token_hex(16)}"), _unexpected, self.replies.receive
+                    )
                     await self._consume([consumer], timeout)
                     self._reply_queue = consumer.queue
                     self.reply_name = "" if self._session is None else consumer.queue
@@ -240,7 +242,7 @@ class AmqpTransport:
         node = nodes[self._turn % len(nodes)]
         ends = self.loop.time() + _CONNECT_TIMEOUT
         opened = await enter(self._address, node, ends, plain=self._is_plain)
-        session = await Session.open(opened, self._settings, ends, self._forget, self.replies)
+        session = await Session.open(opened, self._settings, ends, self._forget, self.replies.unrouted)
         try:
             deadline = ends + self._settings.publish_timeout
             consumers = list(self._consumers)

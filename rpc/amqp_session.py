@@ -27,7 +27,6 @@ from rpc.amqp_plain import PlainPath
 from rpc.amqp_topology import Topology
 from rpc.errors import NotConnected, Refused, Unroutable
 from rpc.frames import UNREADABLE, headers_of
-from rpc.replies import Replies
 from rpc.settings import BusSettings
 from rpc.transport import Assurance, Delivery, Destination, Message, Receive, Role, body_of
 
@@ -47,6 +46,7 @@ class Consumer:
 
     source: Destination
     receive: Receive
+    answer: Callable[[bytes], None] | None = None  # takes bodies as they come, in place of `receive`
     queue: str = field(default="")
 
     def __post_init__(self) -> None:
@@ -64,7 +64,7 @@ class Session:
         opened: Opened,
         settings: BusSettings,
         on_lost: Callable[["Session"], None],
-        replies: Replies,
+        on_unrouted: Callable[[str], None],
     ) -> None:
         self.lost: Final = asyncio.Event()
         self.reason: BaseException | None = None
@@ -72,8 +72,7 @@ class Session:
         self._connection: aio_pika.abc.AbstractConnection = opened.connection
         self._settings = settings
         self._on_lost = on_lost
-        self._on_answer = replies.receive
-        self._on_unrouted = replies.unrouted
+        self._on_unrouted = on_unrouted
         self._topology = Topology(settings)
         self._scopes: set[asyncio.Timeout] = set()
         self._declared: set[str] = set()
@@ -98,10 +97,10 @@ class Session:
         settings: BusSettings,
         deadline: float,
         on_lost: Callable[["Session"], None],
-        replies: Replies,
+        on_unrouted: Callable[[str], None],
     ) -> "Session":
         """Prepare a connection and declare the control exchange; raises SessionLost, Refused, TimeoutError."""
-        session = cls(opened, settings, on_lost, replies)
+        session = cls(opened, settings, on_lost, on_unrouted)
         try:
             await session._run(session._prepare(), deadline)
         except BaseException:
@@ -252,11 +251,14 @@ class Session:
                 Delivery(source=source, content=body, headers=headers, redelivered=is_again, origin=origin, tag=number)
             )
 
-        def answer(headers: Mapping[str, object] | bytes, body: bytes, number: int, is_again: bool) -> None:  # noqa: ARG001, FBT001
-            self._on_answer(body)
+        answer = consumer.answer
+
+        def take(headers: Mapping[str, object] | bytes, body: bytes, number: int, is_again: bool) -> None:  # noqa: ARG001, FBT001
+            if answer is not None:
+                answer(body)
 
         tag = self._tags[consumer] = f"{consumer.queue}.{secrets.token_hex(4)}"
-        self._path.expect(tag, answer if is_reply else deliver, is_reply=is_reply)
+        self._path.expect(tag, deliver if answer is None else take, is_reply=is_reply)
         return spec.Basic.Consume(queue=consumer.queue, no_ack=is_reply, consumer_tag=tag, nowait=True)
 
     async def detach(self, consumers: Sequence[Consumer], deadline: float) -> None:

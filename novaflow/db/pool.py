@@ -8,9 +8,12 @@ a lost one all that lie idle: they went to the same server.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
+from typing import Final
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+_FAREWELL: Final = 5.0  # seconds that connections may take to be thrown away
 
 
 class Connections:
@@ -20,6 +23,7 @@ class Connections:
         self._engine = engine
         self._free = asyncio.Semaphore(size)
         self._idle: list[AsyncConnection] = []
+        self._leaving: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def lend(self) -> AsyncIterator[AsyncConnection]:
@@ -29,16 +33,18 @@ class Connections:
             try:
                 yield connection
             except Exception as error:
-                await _unless_cancelled(self._take_back(connection, error), connection)
+                await self._unless_cancelled(self._take_back(connection, error), connection)
                 raise
             except BaseException:
                 # Cancelled: as in _unless_cancelled.
-                await asyncio.shield(_throw_away(connection))
+                await self._part_with(connection)
                 raise
             self._idle.append(connection)
 
     async def close(self) -> None:
-        """Close what lies idle; what is lent is closed with the engine."""
+        """Close what lies idle and see off what is thrown away; what is lent is closed with the engine."""
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=_FAREWELL)
         while self._idle:
             await self._idle.pop().close()
         await self._engine.dispose()
@@ -59,14 +65,20 @@ class Connections:
         while self._idle:
             await _throw_away(self._idle.pop())
 
+    async def _unless_cancelled(self, work: Awaitable[None], connection: AsyncConnection) -> None:
+        """Whoever is cancelled leaves a server that may still be answering, so nobody can use the connection again."""
+        try:
+            await work
+        except asyncio.CancelledError:
+            await self._part_with(connection)
+            raise
 
-async def _unless_cancelled(work: Awaitable[None], connection: AsyncConnection) -> None:
-    """Whoever is cancelled leaves a server that may still be answering, so nobody can use the connection again."""
-    try:
-        await work
-    except asyncio.CancelledError:
-        await asyncio.shield(_throw_away(connection))
-        raise
+    async def _part_with(self, connection: AsyncConnection) -> None:
+        """Throw a connection away, cancelled again or not: one of SQLite's that is left half closed never ends."""
+        leaving = asyncio.create_task(_throw_away(connection), name="throw a connection away")
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+        await asyncio.shield(leaving)
 
 
 async def _throw_away(connection: AsyncConnection) -> None:

@@ -99,6 +99,27 @@ async def test_a_cancelled_write_leaves_nothing_and_the_next_goes_through(counte
     assert await counted(counter) == 1
 
 
+async def test_a_connection_whose_user_is_cancelled_twice_is_closed_with_the_database(store_url: str) -> None:
+    database = await Database.open(store_url, SETTINGS)
+    started = asyncio.Event()
+
+    async def work(_: AsyncConnection) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    before = asyncio.all_tasks()
+    task = asyncio.create_task(database.write(work))
+    await started.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await database.close()
+
+    assert asyncio.all_tasks() == before
+
+
 async def test_work_that_takes_too_long_is_given_up(store_url: str) -> None:
     database = await Database.open(store_url, msgspec.structs.replace(SETTINGS, statement_timeout=0.05))
 
