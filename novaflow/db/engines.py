@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from novaflow.config import Database as Settings
+from novaflow.db import sqlite
 from novaflow.errors import Invalid
 
 SQLITE: Final = "sqlite"
@@ -69,7 +70,11 @@ def _open(url: URL, settings: Settings, **options: Any) -> AsyncEngine:
         "hide_parameters": True,  # they are users' data and secrets, and errors are logged
     }
     if url.get_backend_name() == SQLITE:
-        arguments: dict[str, Any] = {"timeout": settings.statement_timeout, "isolation_level": None}
+        arguments: dict[str, Any] = {
+            "timeout": settings.statement_timeout,
+            "isolation_level": None,
+            "async_creator_fn": sqlite.connect,
+        }
         engine = create_async_engine(url, connect_args=arguments, **common | options)
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         return engine
