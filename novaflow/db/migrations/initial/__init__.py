@@ -6,7 +6,7 @@ It needs nothing of alembic, so that a new database is made without importing it
 import sqlalchemy as sa
 
 from novaflow.db.migrations.initial import compute, hosts, identity, images
-from novaflow.db.schema.metadata import METADATA
+from novaflow.db.migrations.making import make, no_tables
 
 REVISION = "0001"
 
@@ -21,18 +21,9 @@ _FLAVORS = (
 
 
 def create(connection: sa.Connection) -> None:
-    """Make the tables, and Icehouse's default flavors.
-
-    MariaDB does not roll back DDL: what an interrupted run has made is found and completed by the next one.
-    """
+    """Make the tables, and Icehouse's default flavors."""
     tables = _tables()
-    there = set(sa.inspect(connection).get_table_names())
-    for table in tables.sorted_tables:
-        if table.name not in there:
-            table.create(connection, checkfirst=False)
-        else:
-            for index in table.indexes:
-                index.create(connection, checkfirst=True)
+    make(connection, tables)
     flavors = tables.tables["flavors"]
     if connection.scalar(sa.select(sa.func.count()).select_from(flavors)) == 0:
         connection.execute(sa.insert(flavors), _default_flavors())
@@ -44,7 +35,7 @@ def drop(connection: sa.Connection) -> None:
 
 
 def _tables() -> sa.MetaData:
-    tables = sa.MetaData(naming_convention=METADATA.naming_convention)
+    tables = no_tables()
     for part in (compute, hosts, identity, images):
         part.declare(tables)
     return tables
