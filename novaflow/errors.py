@@ -155,6 +155,28 @@ class WrongState(NovaflowError):
 
 
 @dataclass(eq=False, kw_only=True)
+class Locked(NovaflowError):
+    """A server is locked and whoever asks is no administrator (nova/exception.py, InstanceIsLocked)."""
+
+    code = "locked"
+    status = HTTPStatus.CONFLICT
+    text = "Instance {server_id} is locked"
+
+    server_id: str
+
+
+@dataclass(eq=False, kw_only=True)
+class NeverActive(NovaflowError):
+    """An action needs a server that was active once (nova/api/openstack/common.py)."""
+
+    code = "never_active"
+    status = HTTPStatus.CONFLICT
+    text = "Cannot '{action}' an instance which has never been active"
+
+    action: str
+
+
+@dataclass(eq=False, kw_only=True)
 class IllegalTransition(NovaflowError):
     """The state table has no row for this event in this state."""
 

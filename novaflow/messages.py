@@ -15,8 +15,19 @@ ours everywhere, since Nova's are versioned objects.
 from datetime import datetime
 from typing import Final
 
-from novaflow.models import Address, BuildPlan, Context, Fault, HostResources, RequestSpec, Server, Value
+from novaflow.models import (
+    Address,
+    Assignment,
+    BuildPlan,
+    Context,
+    Fault,
+    HostResources,
+    RequestSpec,
+    Server,
+    Value,
+)
 from novaflow.states import Event, Power, Task, Vm
+from novaflow.virt.driver import Diagnostics, Incoming
 from rpc.procedure import Call, Cast
 
 SCHEDULER: Final = "scheduler"
@@ -73,6 +84,44 @@ class RebootOrder(ServerOrder, frozen=True, kw_only=True):
     hard: bool = False
 
 
+class PasswordOrder(ServerOrder, frozen=True, kw_only=True):
+    """api -> compute: an order with a password for the guest. Passwords are not kept: what is ordered again has none."""
+
+    admin_password: str = ""
+
+    def __repr__(self) -> str:
+        return f"PasswordOrder(server_id={self.server_id!r}, task_id={self.task_id!r})"
+
+
+class MoveServer(Value, frozen=True, kw_only=True):
+    """api, conductor -> scheduler: find this server another host, claim it, and order there what the task wants.
+
+    The task is a resize, a migration, an evacuation or an unshelving; `tried` lists hosts that failed it.
+    """
+
+    context: Context
+    server_id: str
+    task_id: str
+    spec: RequestSpec
+    attempt: int = 1
+    tried: tuple[str, ...] = ()
+    last_failure: str = ""
+    admin_password: str = ""
+
+    def __repr__(self) -> str:
+        return f"MoveServer(server_id={self.server_id!r}, task_id={self.task_id!r}, attempt={self.attempt})"
+
+
+class DiskTransfer(ServerOrder, frozen=True, kw_only=True):
+    """compute -> compute: the server's files wait at `url` of the source, for whoever shows `key`."""
+
+    url: str
+    key: str
+
+    def __repr__(self) -> str:
+        return f"DiskTransfer(server_id={self.server_id!r}, task_id={self.task_id!r})"
+
+
 class TaskStep(Value, frozen=True, kw_only=True):
     """compute -> conductor: the worker of this task on `host` asks or reports something."""
 
@@ -106,6 +155,7 @@ class Failure(TaskStep, frozen=True, kw_only=True):
     fault: Fault
     power: Power | None = None
     may_retry: bool = False
+    is_broken: bool = False  # the guest is of no use any more
     build: BuildInstance | None = None
 
 
@@ -183,12 +233,38 @@ class ConsoleText(Value, frozen=True, kw_only=True):
     output: str
 
 
+class GuestAsk(Value, frozen=True, kw_only=True):
+    """api -> compute: something about this server's guest, of which the host need not be told more."""
+
+    server_id: str
+
+
+class ConsoleAddress(Value, frozen=True, kw_only=True):
+    """compute -> api: where the guest's screen is served (VNC)."""
+
+    host: str
+    port: int
+
+
+class Picture(Value, frozen=True, kw_only=True):
+    """compute -> api: the guest's screen, a PNG in base64."""
+
+    png: str
+
+
+class IncomingAsk(ServerOrder, frozen=True, kw_only=True):
+    """compute (source) -> compute (destination): make ready for a guest that comes with its memory; its disks are so large (bytes)."""
+
+    disk_bytes: dict[str, int]
+
+
 class Nothing(Value, frozen=True, kw_only=True):
     """The reply of a call that has nothing to say but that it is done."""
 
 
 # fmt: off
 BUILD_INSTANCES:        Final = Cast(topic=SCHEDULER, method="build_instances", version="4.0", request=BuildInstance)
+MOVE_SERVER:            Final = Cast(topic=SCHEDULER, method="move_server", version="4.0", request=MoveServer)
 SELECT_DESTINATIONS:    Final = Call(topic=SCHEDULER, method="select_destinations", version="4.5", request=DestinationsAsk, reply=Destinations)
 
 BUILD_AND_RUN_INSTANCE: Final = Cast(topic=COMPUTE, method="build_and_run_instance", version="6.0", request=BuildInstance)
@@ -196,10 +272,42 @@ TERMINATE_INSTANCE:     Final = Cast(topic=COMPUTE, method="terminate_instance",
 START_INSTANCE:         Final = Cast(topic=COMPUTE, method="start_instance", version="6.0", request=ServerOrder)
 STOP_INSTANCE:          Final = Cast(topic=COMPUTE, method="stop_instance", version="6.0", request=ServerOrder)
 REBOOT_INSTANCE:        Final = Cast(topic=COMPUTE, method="reboot_instance", version="6.0", request=RebootOrder)
+PAUSE_INSTANCE:         Final = Cast(topic=COMPUTE, method="pause_instance", version="6.0", request=ServerOrder)
+UNPAUSE_INSTANCE:       Final = Cast(topic=COMPUTE, method="unpause_instance", version="6.0", request=ServerOrder)
+SUSPEND_INSTANCE:       Final = Cast(topic=COMPUTE, method="suspend_instance", version="6.0", request=ServerOrder)
+RESUME_INSTANCE:        Final = Cast(topic=COMPUTE, method="resume_instance", version="6.0", request=ServerOrder)
+SOFT_DELETE_INSTANCE:   Final = Cast(topic=COMPUTE, method="soft_delete_instance", version="6.0", request=ServerOrder)
+RESTORE_INSTANCE:       Final = Cast(topic=COMPUTE, method="restore_instance", version="6.0", request=ServerOrder)
+RESCUE_INSTANCE:        Final = Cast(topic=COMPUTE, method="rescue_instance", version="6.0", request=PasswordOrder)
+UNRESCUE_INSTANCE:      Final = Cast(topic=COMPUTE, method="unrescue_instance", version="6.0", request=ServerOrder)
+SET_ADMIN_PASSWORD:     Final = Cast(topic=COMPUTE, method="set_admin_password", version="6.0", request=PasswordOrder)
+REBUILD_INSTANCE:       Final = Cast(topic=COMPUTE, method="rebuild_instance", version="6.0", request=PasswordOrder)
+SNAPSHOT_INSTANCE:      Final = Cast(topic=COMPUTE, method="snapshot_instance", version="6.0", request=ServerOrder)
+BACKUP_INSTANCE:        Final = Cast(topic=COMPUTE, method="backup_instance", version="6.0", request=ServerOrder)
+SHELVE_INSTANCE:        Final = Cast(topic=COMPUTE, method="shelve_instance", version="6.0", request=ServerOrder)
+SHELVE_OFFLOAD_INSTANCE: Final = Cast(topic=COMPUTE, method="shelve_offload_instance", version="6.0", request=ServerOrder)
+UNSHELVE_INSTANCE:      Final = Cast(topic=COMPUTE, method="unshelve_instance", version="6.0", request=MoveServer)
+PREP_RESIZE:            Final = Cast(topic=COMPUTE, method="prep_resize", version="6.0", request=MoveServer)
+RESIZE_INSTANCE:        Final = Cast(topic=COMPUTE, method="resize_instance", version="6.0", request=MoveServer)
+FINISH_RESIZE:          Final = Cast(topic=COMPUTE, method="finish_resize", version="6.0", request=DiskTransfer)
+ROLL_BACK_RESIZE:       Final = Cast(topic=COMPUTE, method="roll_back_resize", version="6.0", request=ServerOrder)
+CONFIRM_RESIZE:         Final = Cast(topic=COMPUTE, method="confirm_resize", version="6.0", request=ServerOrder)
+REVERT_RESIZE:          Final = Cast(topic=COMPUTE, method="revert_resize", version="6.0", request=ServerOrder)
+FINISH_REVERT_RESIZE:   Final = Cast(topic=COMPUTE, method="finish_revert_resize", version="6.0", request=ServerOrder)
+LIVE_MIGRATION:         Final = Cast(topic=COMPUTE, method="live_migration", version="6.0", request=MoveServer)
+PRE_LIVE_MIGRATION:     Final = Call(topic=COMPUTE, method="pre_live_migration", version="6.0", request=IncomingAsk, reply=Incoming)
+POST_LIVE_MIGRATION:    Final = Call(topic=COMPUTE, method="post_live_migration_at_destination", version="6.0", request=ServerOrder, reply=Nothing)
+ROLL_BACK_LIVE_MIGRATION: Final = Cast(topic=COMPUTE, method="rollback_live_migration_at_destination", version="6.0", request=ServerOrder)
+REMOVE_LEFTOVERS:       Final = Cast(topic=COMPUTE, method="remove_leftovers", version="6.0", request=GuestAsk)
+TRIGGER_CRASH_DUMP:     Final = Call(topic=COMPUTE, method="trigger_crash_dump", version="6.0", request=GuestAsk, reply=Nothing)
+GET_VNC_CONSOLE:        Final = Call(topic=COMPUTE, method="get_vnc_console", version="6.0", request=GuestAsk, reply=ConsoleAddress)
+GET_SCREENSHOT:         Final = Call(topic=COMPUTE, method="get_screenshot", version="6.0", request=GuestAsk, reply=Picture)
+GET_DIAGNOSTICS:        Final = Call(topic=COMPUTE, method="get_instance_diagnostics", version="6.0", request=GuestAsk, reply=Diagnostics)
 GET_CONSOLE_OUTPUT:     Final = Call(topic=COMPUTE, method="get_console_output", version="6.0", request=ConsoleAsk, reply=ConsoleText)
 
 START_BUILD:            Final = Call(topic=CONDUCTOR, method="start_build", request=TaskStep, reply=BuildPlan)
 ALLOCATE_NETWORK:       Final = Call(topic=CONDUCTOR, method="allocate_network", request=TaskStep, reply=Allocated)
+GET_ASSIGNMENT:         Final = Call(topic=CONDUCTOR, method="get_assignment", request=TaskStep, reply=Assignment)
 GET_SERVER:             Final = Call(topic=CONDUCTOR, method="get_server", request=TaskStep, reply=Server)
 REPORT_PROGRESS:        Final = Call(topic=CONDUCTOR, method="report_progress", request=Progress, reply=NewState)
 REPORT_FAILURE:         Final = Call(topic=CONDUCTOR, method="report_failure", request=Failure, reply=NewState)

@@ -58,7 +58,8 @@ async def start(connection: AsyncConnection, step: Step, at_most: int) -> tuple[
         raise TaskSuperseded(server_id=step.server_id, task_id=step.task_id)
     plan = plan_of(row[: -len(_SIZES)])
     server = plan.server
-    standing = Standing(server.id, server.state, server.task_id, server.host, server.project_id, *row[-len(_SIZES) :])
+    owner = (server.project_id, server.user_id)
+    standing = Standing(server.id, server.state, server.task_id, server.host, *owner, *row[-len(_SIZES) :])
     if await _is_hopeless(connection, step, standing, at_most):
         why = BuildGivenUp(server_id=server.id, host=step.host or "", times=at_most)
         fault = Fault(code=why.status, message=str(why), created_at=step.now)

@@ -1,11 +1,11 @@
 """Accepting an API action on a server: one task per server, guarded by the table of novaflow.states.
 
-An order that the table allows while another task runs takes that task's place (delete always, a hard
+What an action was asked with is kept with its task, so that it can be ordered again by whoever finds it. An order that the table allows while another task runs takes that task's place (delete always, a hard
 reboot that of a soft one); the old task is superseded and its worker finds out at its next write.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,16 +13,17 @@ import msgspec
 from sqlalchemy import bindparam, func, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from novaflow.db import tasks
+from novaflow.db import consequences, moving, tasks
 from novaflow.db.ids import new_uuid, row_id
 from novaflow.db.schema.compute import servers
-from novaflow.db.standing import lock, release_all
+from novaflow.db.standing import Standing, counts, lock, release_all
 from novaflow.db.transitions import Transition, record
-from novaflow.errors import NotFound, WrongState
-from novaflow.models import Context, Server
-from novaflow.states import MOVES, RULES, Event, Power, State, advance
+from novaflow.errors import Locked, NeverActive, NotFound, WrongState
+from novaflow.models import Context, Server, TaskParams
+from novaflow.states import ACTIONS, MOVES, RULES, Event, Power, State, advance
 
 DELETE: Final = "delete"
+NO_PARAMS: Final = TaskParams()
 _NONE: Final = ""
 
 
@@ -37,6 +38,14 @@ class Order:
     now: datetime
     task_id: str
     row_ids: tuple[str, str]
+    params: TaskParams = NO_PARAMS
+    changes: Mapping[str, Any] = field(default_factory=dict)  # of the server's own columns
+    accompany: "Accompany | None" = None
+
+
+Accompany = Callable[[AsyncConnection, Order], Awaitable[TaskParams]]
+"""What else is written with an accepted order, the server's row being locked; answers the parameters of the task. May raise, and
+then nothing is accepted."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +65,9 @@ class _Before:
     host: str | None
 
 
-def plan(context: Context, server_id: str, action: str, event: Event, now: datetime) -> Order:
-    """Decide identifiers, so that writing the order twice is recognised."""
-    return Order(context, server_id, action, event, now, new_uuid(), (row_id(now), row_id(now)))
+def plan(context: Context, server_id: str, action: str, event: Event, now: datetime, **more: Any) -> Order:
+    """Decide identifiers, so that writing the order twice is recognised. `more` are further fields of the order."""
+    return Order(context, server_id, action, event, now, new_uuid(), (row_id(now), row_id(now)), **more)
 
 
 _WHERE: Final = (
@@ -75,6 +84,7 @@ _MOVED: Final[dict[str, Any]] = {
     "moved_at": bindparam("b_now"),
 }
 _ORDER: Final = update(servers).where(*_WHERE).values(_MOVED | {"task_id": bindparam("b_task_id")})
+_SETTLE: Final = update(servers).where(servers.c.id == bindparam("b_id")).values(_MOVED | {"task_id": None})
 _DELETE: Final = (
     update(servers)
     .where(servers.c.id == bindparam("b_id"))  # locked and looked at by then
@@ -94,10 +104,15 @@ _DELETE: Final = (
 async def accept(connection: AsyncConnection, order: Order, seen: Server) -> Accepted:
     """Give the server to the order's task. `seen` is the server as the caller read it, and mostly still true.
 
-    Raises WrongState when the server's state does not allow the action, NotFound when it is gone.
+    Raises WrongState when the server's state does not allow the action, Locked, NeverActive, NotFound when it is gone.
     """
+    _guard_who(order, seen)
     as_seen = _Before(seen.state, seen.task_id, seen.host)
-    if (seen.state, order.event) in MOVES and await _take(connection, order, as_seen):
+    if (
+        (seen.state, order.event) in MOVES
+        and not _uncounts(seen.state, order.event)
+        and await _take(connection, order, as_seen)
+    ):
         return Accepted(transitions=await _accepted(connection, order, as_seen), server=_after(order, seen))
     server = await lock(connection, order.server_id)
     if await _is_applied(connection, order):
@@ -107,7 +122,15 @@ async def accept(connection: AsyncConnection, order: Order, seen: Server) -> Acc
     _guard(order, server.state)
     before = _Before(server.state, server.task_id, server.host)
     await _take(connection, order, before)
-    return Accepted(transitions=await _accepted(connection, order, before))
+    accepted = await _accepted(connection, order, before)
+    if _uncounts(server.state, order.event):
+        await consequences.recount(connection, server, advance(server.state, order.event))
+    return Accepted(transitions=accepted)
+
+
+def _uncounts(before: State, event: Event) -> bool:
+    """A restore that is cut short by a delete has reserved its quota already."""
+    return counts(before) and not counts(advance(before, event))
 
 
 async def delete_here(connection: AsyncConnection, order: Order, *, on_host: bool) -> Sequence[Transition] | None:
@@ -127,17 +150,45 @@ async def delete_here(connection: AsyncConnection, order: Order, *, on_host: boo
     await connection.execute(
         _DELETE, {"b_id": order.server_id, "b_vm": gone.vm, "b_task": gone.task, "b_now": order.now}
     )
-    await tasks.supersede(connection, server.task_id, order.now)
-    over = {"state": tasks.DONE, "finished_at": order.now, "host": server.host}
-    row = tasks.row_of(order.context, order.server_id, order.task_id, order.action, order.now, **over)
-    await tasks.add(connection, [row])
+    await _over_at_once(connection, order, server)
     steps = (
         _transition(order, Event.DELETE_ORDERED, server.state, deleting, server.host),
         _transition(order, Event.DELETED, deleting, gone, server.host),
     )
     await record(connection, tuple(zip(order.row_ids, steps, strict=True)), order.now)
+    await moving.give_up(connection, server, order.now)
     await release_all(connection, server)
     return steps
+
+
+async def settle_here(connection: AsyncConnection, order: Order) -> Sequence[Transition]:
+    """Carry out an order that needs no worker (os-resetState): the server is in the new state, and nobody's. Raises NotFound.
+
+    A move that was under way is over: what it held on other hosts is given back.
+    """
+    server = await lock(connection, order.server_id)
+    if await _is_applied(connection, order):
+        return ()
+    if server is None or server.is_deleted:
+        raise NotFound(kind="Instance", key=order.server_id)
+    after = advance(server.state, order.event)
+    await connection.execute(
+        _SETTLE, {"b_id": order.server_id, "b_vm": after.vm, "b_task": after.task, "b_now": order.now}
+    )
+    await _over_at_once(connection, order, server)
+    step = _transition(order, order.event, server.state, after, server.host)
+    await record(connection, [(order.row_ids[0], step)], order.now)
+    await consequences.recount(connection, server, after)
+    await moving.give_up(connection, server, order.now)
+    return (step,)
+
+
+async def _over_at_once(connection: AsyncConnection, order: Order, server: Standing) -> None:
+    """Whatever task ran is superseded by this one, which is done."""
+    await tasks.supersede(connection, server.task_id, order.now)
+    over = {"state": tasks.DONE, "finished_at": order.now, "host": server.host}
+    row = tasks.row_of(order.context, order.server_id, order.task_id, order.action, order.now, **over)
+    await tasks.add(connection, [row])
 
 
 async def _take(connection: AsyncConnection, order: Order, before: _Before) -> bool:
@@ -158,7 +209,11 @@ async def _take(connection: AsyncConnection, order: Order, before: _Before) -> b
 
 async def _accepted(connection: AsyncConnection, order: Order, before: _Before) -> Sequence[Transition]:
     await tasks.supersede(connection, before.task_id, order.now)
-    row = tasks.row_of(order.context, order.server_id, order.task_id, order.action, order.now, host=before.host)
+    if order.changes:
+        await connection.execute(update(servers).where(servers.c.id == order.server_id).values(**order.changes))
+    params = await order.accompany(connection, order) if order.accompany else order.params
+    more = {"host": before.host, "params": None if params == NO_PARAMS else params}
+    row = tasks.row_of(order.context, order.server_id, order.task_id, order.action, order.now, **more)
     await tasks.add(connection, [row])
     step = _transition(order, order.event, before.state, advance(before.state, order.event), before.host)
     await record(connection, [(order.row_ids[0], step)], order.now)
@@ -172,7 +227,12 @@ async def _is_applied(connection: AsyncConnection, order: Order) -> bool:
 
 def _after(order: Order, seen: Server) -> Server:
     state = advance(seen.state, order.event)
-    changes = {"vm": state.vm, "task": state.task, "task_id": order.task_id, "updated_at": order.now}
+    changes = dict(order.changes) | {
+        "vm": state.vm,
+        "task": state.task,
+        "task_id": order.task_id,
+        "updated_at": order.now,
+    }
     return msgspec.structs.replace(seen, **changes)
 
 
@@ -180,6 +240,17 @@ def _transition(order: Order, event: Event, before: State, after: State, host: s
     return Transition(
         server_id=order.server_id, task_id=order.task_id, event=event, before=before, after=after, host=host
     )
+
+
+def _guard_who(order: Order, server: Server) -> None:
+    """Nova asks for the state first (check_instance_state), then for the lock; a server in a wrong state hears of that."""
+    action = ACTIONS[order.event]
+    if (server.state, order.event) not in MOVES:
+        return
+    if action.needs_launch and server.launched_at is None:
+        raise NeverActive(action=order.action)
+    if server.is_locked and action.is_locked_out and not order.context.is_admin:
+        raise Locked(server_id=order.server_id)
 
 
 def _guard(order: Order, state: State) -> None:

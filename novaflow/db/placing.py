@@ -1,32 +1,33 @@
-"""Putting a server on a host: room on the host and the server's `host` column, in one transaction, the server first."""
+"""Giving a server a host: room there and the server's `host` column, or the claim of its move, in one transaction, the server first."""
 
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.config import Scheduler
-from novaflow.db import claims
+from novaflow.db import claims, moving
 from novaflow.db.schema.compute import servers
 from novaflow.db.schema.hosts import hosts
+from novaflow.db.standing import lock
 from novaflow.errors import TaskSuperseded
 from novaflow.models import Flavor
-from novaflow.states import SCHEDULING
+from novaflow.states import SCHEDULING, Task, Vm, state_of
 
 
 class HostFull(Exception):
     """The host has too little room now; the transaction that tried is rolled back."""
 
 
+_WAITING: Final = (SCHEDULING, state_of(Vm.SHELVED_OFFLOADED, Task.UNSHELVING))
 _ZONE: Final = select(hosts.c.availability_zone).where(hosts.c.name == bindparam("b_host")).scalar_subquery()
 _PLACE: Final = (
     update(servers)
     .where(
         servers.c.id == bindparam("b_id"),
         servers.c.task_id == bindparam("b_task_id"),
-        servers.c.vm == SCHEDULING.vm,
-        servers.c.task == SCHEDULING.task,
+        or_(*((servers.c.vm == state.vm) & (servers.c.task == state.task) for state in _WAITING)),
         servers.c.host.is_(None),
     )
     .values(
@@ -59,3 +60,30 @@ async def place(
             raise TaskSuperseded(server_id=server_id, task_id=task_id)
     elif not await claims.take(connection, host, flavor, ratios):
         raise HostFull
+
+
+async def place_move(
+    connection: AsyncConnection, server_id: str, task_id: str, host: str, ratios: Scheduler, now: datetime
+) -> None:
+    """Claim room on `host` for a server that will move there; fine when the move has it already.
+
+    Raises HostFull, TaskSuperseded when the server is another task's or has been handed over.
+    """
+    server = await lock(connection, server_id)
+    move = await moving.current(connection, server_id) if server and server.task_id == task_id else None
+    if server is None or move is None or move.migration.task_id != task_id or server.host != move.migration.source_host:
+        raise TaskSuperseded(server_id=server_id, task_id=task_id)
+    if move.migration.claim_host == host == move.migration.dest_host:
+        return
+    if not await moving.claim(connection, move, host, ratios, now):
+        raise HostFull
+
+
+async def unplace_move(connection: AsyncConnection, server_id: str, task_id: str, host: str, now: datetime) -> None:
+    """Give back the claim of a move on `host`; fine when there is none. Raises TaskSuperseded when the server moved on."""
+    server = await lock(connection, server_id)
+    if server is None or server.task_id != task_id:
+        raise TaskSuperseded(server_id=server_id, task_id=task_id)
+    move = await moving.current(connection, server_id)
+    if move and move.migration.claim_host == host and server.host == move.migration.source_host:
+        await moving.unclaim(connection, move, now)

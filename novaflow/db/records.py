@@ -11,7 +11,7 @@ from sqlalchemy import Row
 from sqlalchemy.sql.elements import ColumnElement
 
 from novaflow.db.schema.compute import server_builds, servers, tasks
-from novaflow.models import BuildPlan, Server, TaskRecord
+from novaflow.models import BuildPlan, Server, TaskParams, TaskRecord
 from novaflow.states import Vm
 
 _HAVE_FAULTS: Final = (Vm.ERROR, Vm.DELETED)  # as in nova/api/openstack/compute/views/servers.py
@@ -46,4 +46,6 @@ def plan_of(row: Sequence[Any]) -> BuildPlan:
 
 def task_of(values: Row[Any] | Sequence[Any]) -> TaskRecord:
     """A task from TASK_COLUMNS."""
-    return TaskRecord(**dict(zip(_TASK_FIELDS, values, strict=True)))
+    fields = dict(zip(_TASK_FIELDS, values, strict=True))
+    fields["params"] = fields["params"] or TaskParams()
+    return TaskRecord(**fields)

@@ -5,7 +5,7 @@ happened, once per history row. Everything that writes may be repeated, by a cal
 the answer or by novaflow.db.database after a lost connection, and then changes nothing more.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -18,7 +18,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow import config
 from novaflow.clock import Clock
-from novaflow.db import addressing, annotations, building, creation, listing, orders, placing, tasks, transitions
+from novaflow.db import (
+    addressing,
+    annotations,
+    assigning,
+    building,
+    creation,
+    listing,
+    moving,
+    orders,
+    placing,
+    tasks,
+    transitions,
+)
 from novaflow.db.creation import NewServer
 from novaflow.db.database import Database
 from novaflow.db.ids import row_id
@@ -32,17 +44,20 @@ from novaflow.errors import BuildGivenUp, NotFound, TaskSuperseded
 from novaflow.messages import HostedServer
 from novaflow.models import (
     Address,
+    Assignment,
     BuildPlan,
     Context,
     Fault,
+    Migration,
     QuotaLimits,
     RequestSpec,
     Server,
     ServerName,
     TaskEvent,
+    TaskParams,
     TaskRecord,
 )
-from novaflow.states import Event, Power, State
+from novaflow.states import ACTIONS, Event, Power, State
 
 __all__ = ["NewServer", "ServerQuery", "Servers", "StaleTask", "Transition"]
 
@@ -169,16 +184,33 @@ class Servers:
             partial(annotations.change, server_id=server_id, project_id=project_id, decide=decide, now=now)
         )
 
-    async def order(self, context: Context, server: Server, action: str, event: Event) -> Server:
+    async def order(
+        self,
+        context: Context,
+        server: Server,
+        action: str,
+        event: Event,
+        *,
+        params: TaskParams = orders.NO_PARAMS,
+        changes: Mapping[str, Any] | None = None,
+        accompany: orders.Accompany | None = None,
+    ) -> Server:
         """Accept an action on a server: it has a task for it now. `server` is as the caller read it.
 
-        A DELETE_ORDERED, and any other order that the state table allows while a task runs, takes that task's
-        place. Raises WrongState, NotFound.
+        `params` are kept with the task, `changes` are made to the server's own columns, and `accompany` writes what else belongs to the
+        order, all in the same transaction. A DELETE_ORDERED, and any other order that the state table allows while a task runs,
+        takes that task's place. Raises WrongState, Locked, NeverActive, NotFound, and what `accompany` raises.
         """
-        order = orders.plan(context, server.id, action, event, self._clock.now())
+        more = {"params": params, "changes": changes or {}, "accompany": accompany}
+        order = orders.plan(context, server.id, action, event, self._clock.now(), **more)
         accepted = await self._db.write(partial(orders.accept, order=order, seen=server))
         self._told(accepted.transitions)
         return accepted.server or await self.get(server.id, deleted=True)
+
+    async def reset(self, context: Context, server: Server, event: Event) -> None:
+        """Say what state a server is in (os-resetState), whatever was going on. Raises NotFound."""
+        order = orders.plan(context, server.id, ACTIONS[event].name, event, self._clock.now())
+        self._told(await self._db.write(partial(orders.settle_here, order=order)))
 
     async def delete_unplaced(self, context: Context, server: Server) -> bool:
         """Delete a server that has no host, at once and with all it takes; False when it has a host. Raises NotFound."""
@@ -269,6 +301,26 @@ class Servers:
             return False
         return True
 
+    async def claim_move(self, server_id: str, task_id: str, host: str, ratios: config.Scheduler) -> bool:
+        """Take room on a host for a server that will move there; False when it is full now.
+
+        True again for a repeat with the same host; raises TaskSuperseded when the server moved on.
+        """
+        now = self._clock.now()
+        try:
+            await self._db.write(
+                partial(placing.place_move, server_id=server_id, task_id=task_id, host=host, ratios=ratios, now=now)
+            )
+        except placing.HostFull:
+            return False
+        return True
+
+    async def unclaim_move(self, server_id: str, task_id: str, host: str) -> None:
+        """Give back what a move claimed on `host`, which did not take the server; raises TaskSuperseded when it moved on."""
+        await self._db.write(
+            partial(placing.unplace_move, server_id=server_id, task_id=task_id, host=host, now=self._clock.now())
+        )
+
     async def start_build(self, server_id: str, task_id: str, host: str, *, at_most: int = _STARTS) -> BuildPlan:
         """BUILD_STARTED, and everything the host needs to build the server. Raises as `advance`.
 
@@ -304,6 +356,20 @@ class Servers:
         if server is None or (server.task_id, server.host) != (task_id, host):
             raise TaskSuperseded(server_id=server_id, task_id=task_id)
         return server
+
+    async def assignment(self, server_id: str, task_id: str, host: str) -> Assignment:
+        """All that a host needs to know of a task it works on; raises TaskSuperseded when it is not this host's to do.
+
+        Of a server that moves, both of its hosts are workers.
+        """
+        found = await self._db.read(partial(assigning.find, server_id=server_id, task_id=task_id))
+        if found is None or host not in assigning.workers(found):
+            raise TaskSuperseded(server_id=server_id, task_id=task_id)
+        return found
+
+    async def migration(self, server_id: str) -> Migration | None:
+        """The move that a server is in, if any."""
+        return await self._db.read(partial(moving.look, server_id=server_id))
 
     async def spec(self, server_id: str) -> RequestSpec:
         """What the scheduler needs to place the server (again). Raises NotFound."""

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from novaflow.db import claims, usages
 from novaflow.db.schema.compute import addresses, servers
 from novaflow.models import Usage
-from novaflow.states import State, Vm, state_of
+from novaflow.states import State, Task, Vm, state_of
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Standing:
     task_id: str | None
     host: str | None
     project_id: str
+    user_id: str
     vcpus: int
     ram_mb: int
     disk_gb: int
@@ -38,6 +39,7 @@ _COLUMNS: Final = (
     servers.c.task_id,
     servers.c.host,
     servers.c.project_id,
+    servers.c.user_id,
     servers.c.vcpus,
     servers.c.ram_mb,
     servers.c.disk_gb,
@@ -51,8 +53,8 @@ async def lock(connection: AsyncConnection, server_id: str) -> Standing | None:
     row = (await connection.execute(_LOCK, {"b_id": server_id})).one_or_none()
     if row is None:
         return None
-    vm, task, found, task_id, host, project_id, vcpus, ram_mb, disk_gb = row
-    return Standing(found, state_of(vm, task), task_id, host, project_id, vcpus, ram_mb, disk_gb)
+    vm, task, found, task_id, host, project_id, user_id, vcpus, ram_mb, disk_gb = row
+    return Standing(found, state_of(vm, task), task_id, host, project_id, user_id, vcpus, ram_mb, disk_gb)
 
 
 async def release_host(connection: AsyncConnection, server: Standing) -> None:
@@ -63,9 +65,20 @@ async def release_host(connection: AsyncConnection, server: Standing) -> None:
         )
 
 
+def counts(state: State) -> bool:
+    """Whether a server in this state takes of its quota: one that waits for its reclaim does not, until it is restored."""
+    return state.vm is not Vm.DELETED and (state.vm is not Vm.SOFT_DELETED or state.task is Task.RESTORING)
+
+
+def usage_of(server: Standing) -> Usage:
+    """What a server takes of its quota while it counts."""
+    return Usage(instances=1, cores=server.vcpus, ram=server.ram_mb)
+
+
 async def release_all(connection: AsyncConnection, server: Standing) -> None:
     """Give back all that a deleted server had: addresses, room on its host, quota."""
     await connection.execute(_FREE_ADDRESSES, {"b_id": server.server_id})
     await release_host(connection, server)
-    ask = Usage(instances=1, cores=server.vcpus, ram=server.ram_mb)
-    await usages.release(connection, ask, project_id=server.project_id)
+    if counts(server.state):
+        who = {"project_id": server.project_id, "user_id": server.user_id}
+        await usages.release_servers(connection, usage_of(server), **who)

@@ -100,6 +100,7 @@ def row_of(context: Context, server_id: str, task_id: str, action: str, now: dat
         "attempts": 1,
         "host": None,
         "message": None,
+        "params": None,
         "created_at": now,
         "moved_at": now,
         "finished_at": None,

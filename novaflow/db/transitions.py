@@ -13,28 +13,22 @@ from sqlalchemy import bindparam, func, insert, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import Update
 
-from novaflow.db import tasks
+from novaflow.db import consequences, tasks
 from novaflow.db.inserts import insert_once
 from novaflow.db.schema.compute import server_history, servers
 from novaflow.db.standing import Standing, lock, release_all, release_host
 from novaflow.errors import TaskSuperseded
 from novaflow.models import Address, Fault
-from novaflow.states import MOVES, RULES, Event, Power, State, advance, state_of
+from novaflow.states import ENDINGS, MOVES, RULES, Event, Power, State, Vm, advance, state_of
 
-SETTLING: Final = frozenset(
-    {
-        Event.SPAWNED,
-        Event.STOPPED,
-        Event.STARTED,
-        Event.REBOOTED,
-        Event.DELETED,
-        Event.FAILED,
-        Event.BUILD_FAILED,
-    }
-)
-_FAILURES: Final = frozenset({Event.FAILED, Event.BUILD_FAILED})
-_LEAVING: Final = frozenset({Event.RESCHEDULED, Event.BUILD_FAILED})  # the server has no host afterwards
+_FAILURES: Final = frozenset({Event.FAILED, Event.BUILD_FAILED, Event.BROKEN})
+_LEAVING: Final = frozenset({Event.RESCHEDULED, Event.BUILD_FAILED, Event.OFFLOADED, Event.UNSHELVE_UNPLACED})
+_LAUNCHING: Final = frozenset({Event.SPAWNED, Event.REBUILT, Event.REBUILT_OFF, Event.UNSHELVED, Event.RESIZED})
 _BEFORES: Final = {event: tuple(rule.before for rule in RULES if rule.event is event) for event in Event}
+_SIMPLE: Final = (
+    frozenset(event for event, befores in _BEFORES.items() if len(befores) == 1) - consequences.EVENTS - _LEAVING
+)
+"""Events that can only come from one state and have no consequence beyond the server's own row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +112,9 @@ async def move(connection: AsyncConnection, step: Step) -> Moved:
     Raises TaskSuperseded when the server is not this task's (any more), IllegalTransition when the table
     has no row for the step.
     """
-    befores = _BEFORES[step.event]
-    if len(befores) == 1 and not step.is_unplaced:
+    if step.event in _SIMPLE and not step.is_unplaced:
         # Nothing need be read: the server can only come from one state, and the UPDATE sees whether it does.
-        moved = await _try(connection, step, befores[0])
+        moved = await _try(connection, step, _BEFORES[step.event][0])
         if moved is not None:
             return moved
     return await move_locked(connection, step, await lock(connection, step.server_id))
@@ -139,18 +132,24 @@ async def move_locked(connection: AsyncConnection, step: Step, server: Standing 
     moved = await _try(connection, step, server.state) if (server.state, step.event) in MOVES else None
     if moved is None:
         return Moved(state=await _repeated(connection, step, server))
+    await consequences.follow(connection, step.event, server, moved.state, step.now)
     if step.event is Event.DELETED:
         await release_all(connection, server)
-    elif step.event in _LEAVING:
+    elif _leaves(step.event, server.state):
         await release_host(connection, server)
     return moved
+
+
+def _leaves(event: Event, before: State) -> bool:
+    """The server has no host afterwards: one that failed to leave the shelf is on it as before."""
+    return event in _LEAVING or (event in _FAILURES and before.vm is Vm.SHELVED_OFFLOADED)
 
 
 async def _try(connection: AsyncConnection, step: Step, before: State) -> Moved | None:
     """The step, if the server is where and whose the step says."""
     after = advance(before, step.event)
-    settles = step.event in SETTLING
-    statement = _GO if step.event is Event.DELETED else _LEAVE if step.event in _LEAVING else _STAY
+    settles = step.event in ENDINGS
+    statement = _GO if step.event is Event.DELETED else _LEAVE if _leaves(step.event, before) else _STAY
     values = {
         "b_id": step.server_id,
         "b_task_id": step.task_id,
@@ -164,7 +163,7 @@ async def _try(connection: AsyncConnection, step: Step, before: State) -> Moved 
         "b_power": Power.NOSTATE if step.event is Event.DELETED else step.power,
         "b_fault": step.fault,
         "b_addresses": () if step.event is Event.DELETED else step.addresses,
-        "b_launched_at": step.now if step.event is Event.SPAWNED else None,
+        "b_launched_at": step.now if step.event in _LAUNCHING else None,
     }
     if (await connection.execute(statement, values)).rowcount == 0:
         return None
@@ -215,9 +214,9 @@ async def _repeated(connection: AsyncConnection, step: Step, server: Standing) -
     owns = server.task_id == step.task_id
     is_here = step.host in (None, server.host)
     if recorded is not None:
-        if step.event in SETTLING and step.host in (None, recorded.host):
+        if step.event in ENDINGS and step.host in (None, recorded.host):
             return state_of(recorded.vm_after, recorded.task_after)
-        if owns and (is_here or (step.event in _LEAVING and recorded.host == step.host)):
+        if owns and (is_here or recorded.host == step.host):
             return server.state
     if owns and is_here:
         return advance(server.state, step.event)

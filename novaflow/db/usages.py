@@ -29,6 +29,7 @@ _RESERVE: Final = update(usages).where(*_ROW, *(_within(resource) for resource i
 _CHANGE: Final = update(usages).where(*_ROW).values(_ADD)
 _READ: Final = select(*(usages.c[resource] for resource in COUNTED)).where(*_ROW)
 _START: Final = insert(usages)
+_UNLIMITED: Final = QuotaLimits(instances=-1, cores=-1, ram=-1, key_pairs=-1)
 
 
 async def reserve(
@@ -51,6 +52,23 @@ async def release(connection: AsyncConnection, ask: Usage, *, project_id: str = 
     """Give back what was reserved."""
     given = Usage(**{resource: -getattr(ask, resource) for resource in COUNTED})
     await connection.execute(_CHANGE, {"b_project": project_id, "b_user": user_id} | _amounts(given))
+
+
+async def reserve_servers(
+    connection: AsyncConnection, ask: Usage, limits: QuotaLimits, *, project_id: str, user_id: str
+) -> None:
+    """Count servers, or what they grow by, in their project and of their user; raises QuotaExceeded."""
+    await reserve(connection, ask, limits, project_id=project_id)
+
+
+async def add_servers(connection: AsyncConnection, ask: Usage, *, project_id: str, user_id: str) -> None:
+    """Count servers that are there whatever the limits are now."""
+    await reserve_servers(connection, ask, _UNLIMITED, project_id=project_id, user_id=user_id)
+
+
+async def release_servers(connection: AsyncConnection, ask: Usage, *, project_id: str, user_id: str) -> None:
+    """Count servers, or what they shrink by, no more."""
+    await release(connection, ask, project_id=project_id)
 
 
 async def read(connection: AsyncConnection, *, project_id: str = "", user_id: str = "") -> Usage:

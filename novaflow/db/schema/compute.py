@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, PrimaryKeyConstraint, String, UniqueConstraint
 
 from novaflow.db.schema.metadata import Choice, JsonText, Key, LongText, Name, UtcDateTime, Uuid, table
-from novaflow.models import Address, Fault, Flavor, ImageFacts, InjectedFile
+from novaflow.models import Address, Fault, Flavor, ImageFacts, InjectedFile, TaskParams
 from novaflow.states import Event, Power, Task, Vm
 
 servers: Final = table(
@@ -100,11 +100,39 @@ tasks: Final = table(
     Column("attempts", Integer, nullable=False),
     Column("host", Name),
     Column("message", LongText),
+    Column("params", JsonText(TaskParams)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("moved_at", UtcDateTime, nullable=False),  # the last sign of life other than a step of the server
     Column("finished_at", UtcDateTime),
     Index(None, "state"),
     Index(None, "server_id", "created_at"),
+)
+
+# One row per move. `claim_host` holds room of the three claim columns for the server, beside the server's own host.
+migrations: Final = table(
+    "migrations",
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uuid", Uuid, nullable=False, unique=True),
+    Column("server_id", Uuid, nullable=False),
+    Column("task_id", Uuid, nullable=False),  # the task that ordered it
+    Column("type", Key, nullable=False),
+    Column("status", Key, nullable=False),
+    Column("source_host", Name, nullable=False),
+    Column("dest_host", Name),
+    Column("old_flavor", JsonText(Flavor, kept=512), nullable=False),
+    Column("new_flavor", JsonText(Flavor, kept=512), nullable=False),
+    Column("old_vm", Choice(Vm), nullable=False),
+    Column("project_id", Key, nullable=False),
+    Column("user_id", Key, nullable=False),
+    Column("claim_host", Name),
+    Column("claim_vcpus", Integer, nullable=False),
+    Column("claim_ram_mb", Integer, nullable=False),
+    Column("claim_disk_gb", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index(None, "server_id"),
+    Index(None, "claim_host"),
+    Index(None, "status", "updated_at"),
 )
 
 addresses: Final = table(
