@@ -13,7 +13,8 @@ depends_on = None
 
 def upgrade() -> None:
     """Every step may have been made before: MariaDB keeps what an interrupted migration has done."""
-    op.add_column("tasks", sa.Column("params", LongText), if_not_exists=True)
+    if "params" not in {column["name"] for column in sa.inspect(op.get_bind()).get_columns("tasks")}:
+        op.add_column("tasks", sa.Column("params", LongText))
     op.create_table(
         "migrations",
         sa.Column("id", sa.Integer(), primary_key=True, autoincrement=True),
