@@ -1,95 +1,21 @@
 """What every driver does alike. The guest is a boot sector: it says HELLO and ignores the power button."""
 
 import asyncio
-import os
-import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from novaflow.config import Compute
 from novaflow.errors import GuestFailed
 from novaflow.models import Address, Flavor
 from novaflow.states import Power
-from novaflow.virt.choose import fake_resources, open_driver
-from novaflow.virt.driver import DiskImage, Driver, GuestSpec, GuestState
-from novaflow.virt.fake import FakeDriver
-from tests.support.guests import ADDRESS, SMALL, guest_spec, raw_image
-from tests.support.libvirt import boot_sector, need_libvirt, process_directory, qemu_process
-
-LIBVIRT = Compute(virt="qemu:///embed", virt_type="qemu")
-
-
-@dataclass
-class Hypervisor:
-    """A driver, what it boots, and the things only a test does to it."""
-
-    driver: Driver
-    image: DiskImage
-    again: Callable[[str], Driver]  # a new driver on the same directory, by the host's name
-    die: Callable[[str], None]  # ends a guest as a crash would
-    says: bytes  # on the console, at every boot
-
-    def guest(self, **changes: Any) -> GuestSpec:
-        return guest_spec(**({"disk": self.image} | changes))
-
-
-@pytest.fixture(params=["fake", "libvirt"])
-async def hypervisor(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Hypervisor]:
-    sector = tmp_path / "sector.img"
-    sector.write_bytes(boot_sector())
-    host = f"host-{uuid.uuid4().hex[:8]}"
-    made = fake(tmp_path, raw_image(sector)) if request.param == "fake" else embedded(raw_image(sector))
-    made.driver = made.again(host)
-    await made.driver.open()
-    yield made
-    for guest in await made.driver.guests():
-        await made.driver.destroy(guest.server_id)
-    await made.driver.close()
-
-
-def fake(directory: Path, image: DiskImage) -> Hypervisor:
-    def again(host: str) -> FakeDriver:
-        return FakeDriver(directory / host, fake_resources(Compute(), host), answers_power_button=False)
-
-    def die(server_id: str) -> None:
-        assert isinstance(made.driver, FakeDriver)
-        made.driver.guest_dies(server_id)
-
-    made = Hypervisor(again("first"), image, again, die, b"ready")
-    return made
-
-
-def embedded(image: DiskImage) -> Hypervisor:
-    need_libvirt()
-    directory = process_directory()
-
-    def again(host: str) -> Driver:
-        return open_driver(LIBVIRT, host=host, directory=directory)
-
-    def die(server_id: str) -> None:
-        os.kill(qemu_process(directory, server_id), signal.SIGKILL)
-
-    return Hypervisor(again("first"), image, again, die, b"HELLO")
-
-
-async def said(hypervisor: Hypervisor, server_id: str, times: int = 1) -> None:
-    """Wait until the guest has spoken at so many boots."""
-    async with asyncio.timeout(30):
-        while (await hypervisor.driver.console_output(server_id, 10_000)).count(hypervisor.says) < times:
-            await asyncio.sleep(0.02)
-
-
-async def reaches(hypervisor: Hypervisor, server_id: str, power: Power) -> None:
-    async with asyncio.timeout(30):
-        while await hypervisor.driver.power(server_id) != power:
-            await asyncio.sleep(0.02)
+from novaflow.virt.driver import DiskImage, GuestState
+from tests.support.guests import ADDRESS, SMALL
+from tests.support.hypervisors import Hypervisor
 
 
 async def test_a_spawned_guest_runs_and_speaks(hypervisor: Hypervisor) -> None:
@@ -99,18 +25,18 @@ async def test_a_spawned_guest_runs_and_speaks(hypervisor: Hypervisor) -> None:
 
     assert await hypervisor.driver.power(guest.server_id) == Power.RUNNING
     assert await hypervisor.driver.guests() == [GuestState(server_id=guest.server_id, power=Power.RUNNING)]
-    await said(hypervisor, guest.server_id)
+    await hypervisor.said(guest.server_id)
 
 
 async def test_spawning_a_guest_that_is_there_replaces_it(hypervisor: Hypervisor) -> None:
     guest = hypervisor.guest()
     await hypervisor.driver.spawn(guest)
-    await said(hypervisor, guest.server_id)
+    await hypervisor.said(guest.server_id)
 
     await hypervisor.driver.spawn(guest)
 
     assert len(await hypervisor.driver.guests()) == 1
-    await said(hypervisor, guest.server_id)
+    await hypervisor.said(guest.server_id)
     assert (await hypervisor.driver.console_output(guest.server_id, 10_000)).count(hypervisor.says) == 1
 
 
@@ -175,12 +101,12 @@ async def test_a_guest_that_ignores_the_button_loses_power_after_the_timeout(hyp
 async def test_a_reboot_boots_again_and_keeps_the_console(hypervisor: Hypervisor, hard: bool) -> None:
     guest = hypervisor.guest()
     await hypervisor.driver.spawn(guest)
-    await said(hypervisor, guest.server_id)
+    await hypervisor.said(guest.server_id)
 
     await hypervisor.driver.reboot(guest.server_id, hard=hard, timeout=0.5)
 
     assert await hypervisor.driver.power(guest.server_id) == Power.RUNNING
-    await said(hypervisor, guest.server_id, times=2)
+    await hypervisor.said(guest.server_id, times=2)
 
 
 async def test_a_guest_that_is_off_can_be_rebooted(hypervisor: Hypervisor) -> None:
@@ -196,7 +122,7 @@ async def test_a_guest_that_is_off_can_be_rebooted(hypervisor: Hypervisor) -> No
 async def test_the_console_is_read_from_its_end(hypervisor: Hypervisor) -> None:
     guest = hypervisor.guest()
     await hypervisor.driver.spawn(guest)
-    await said(hypervisor, guest.server_id)
+    await hypervisor.said(guest.server_id)
     whole = await hypervisor.driver.console_output(guest.server_id, 10_000)
 
     assert await hypervisor.driver.console_output(guest.server_id, 4) == whole[-4:]
@@ -228,7 +154,7 @@ async def test_listeners_hear_of_power_until_the_driver_closes(hypervisor: Hyper
 async def test_a_guest_that_dies_is_off_is_told_and_can_be_started_again(hypervisor: Hypervisor) -> None:
     guest = hypervisor.guest()
     await hypervisor.driver.spawn(guest)
-    await said(hypervisor, guest.server_id)
+    await hypervisor.said(guest.server_id)
     events = hypervisor.driver.events()
 
     hypervisor.die(guest.server_id)
@@ -237,7 +163,7 @@ async def test_a_guest_that_dies_is_off_is_told_and_can_be_started_again(hypervi
         async for state in events:
             if state == GuestState(server_id=guest.server_id, power=Power.SHUTDOWN):
                 break
-    await reaches(hypervisor, guest.server_id, Power.SHUTDOWN)
+    await hypervisor.reaches(guest.server_id, Power.SHUTDOWN)
     await hypervisor.driver.power_on(guest.server_id)
     assert await hypervisor.driver.power(guest.server_id) == Power.RUNNING
 
@@ -247,11 +173,8 @@ async def test_guests_outlive_the_driver(hypervisor: Hypervisor) -> None:
     for guest in (on, off):
         await hypervisor.driver.spawn(guest)
     await hypervisor.driver.power_off(off.server_id, 0)
-    host = (await hypervisor.driver.resources()).hypervisor_hostname
 
-    await hypervisor.driver.close()
-    hypervisor.driver = hypervisor.again(host)
-    await hypervisor.driver.open()
+    await hypervisor.restart()
 
     found = {guest.server_id: guest.power for guest in await hypervisor.driver.guests()}
     assert found == {on.server_id: Power.RUNNING, off.server_id: Power.SHUTDOWN}
@@ -260,13 +183,11 @@ async def test_guests_outlive_the_driver(hypervisor: Hypervisor) -> None:
 async def test_a_host_leaves_the_guests_of_another_host_alone(hypervisor: Hypervisor) -> None:
     guest = hypervisor.guest()
     await hypervisor.driver.spawn(guest)
-    other = hypervisor.again(f"other-{uuid.uuid4().hex[:8]}")
-    await other.open()
 
-    assert await other.guests() == []
-    assert await other.power(guest.server_id) == Power.NOSTATE
-    await other.destroy(guest.server_id)
-    await other.close()
+    async with hypervisor.neighbour() as other:
+        assert await other.guests() == []
+        assert await other.power(guest.server_id) == Power.NOSTATE
+        await other.destroy(guest.server_id)
 
     assert await hypervisor.driver.power(guest.server_id) == Power.RUNNING
 
@@ -357,4 +278,4 @@ async def test_a_flavor_without_a_disk_of_its_own_takes_any_image(hypervisor: Hy
 
     await hypervisor.driver.spawn(guest)
 
-    await said(hypervisor, guest.server_id)
+    await hypervisor.said(guest.server_id)
