@@ -12,11 +12,12 @@ help: ## List the targets
 setup: ## Install what is missing (packages with root or sudo, Python packages into .venv)
 	@etc/setup.sh
 
-check: setup ## Lint, types, import contracts
+check: setup ## Lint, types, import contracts, fresh diagrams
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/draw.py --check
 
 test: setup ## Run every test, with a private RabbitMQ, a private MariaDB and real libvirt guests
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

@@ -1,6 +1,6 @@
-"""Draw the diagrams of ARCHITECTURE.md again from the code: `python docs/draw.py`, or `--check` to tell whether they are fresh.
+"""Draw the diagrams of the documentation again from the code: `python docs/draw.py`, or `--check` to tell whether they are fresh.
 
-Each stands between a line `<!-- drawn: NAME -->` and the next `<!-- end -->`.
+Those of ARCHITECTURE.md each stand between a line `<!-- drawn: NAME -->` and the next `<!-- end -->`; docs/states.svg is the life of a server.
 """
 
 import re
@@ -10,29 +10,11 @@ from pathlib import Path
 from typing import Final
 
 import grimp
-
-from novaflow.states import RULES, State
+import state_chart
 
 ARCHITECTURE: Final = Path(__file__).parents[1] / "ARCHITECTURE.md"
+STATES: Final = Path(__file__).with_name("states.svg")
 _BLOCK: Final = re.compile(r"(<!-- drawn: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-
-def states() -> str:
-    """The state chart, one arrow a rule; arrows with the same ends are one."""
-    arrows: dict[tuple[State, State], list[str]] = defaultdict(list)
-    for rule in RULES:
-        arrows[rule.before, rule.after].append(rule.event.value)
-    lines = ["```mermaid", "stateDiagram-v2"]
-    seen = list(dict.fromkeys(state for pair in arrows for state in pair))
-    lines += [f'    state "{state.vm} / {state.task or "none"}" as {_name(state)}' for state in seen]
-    lines += [
-        f"    {_name(before)} --> {_name(after)}: {', '.join(events)}" for (before, after), events in arrows.items()
-    ]
-    return "\n".join([*lines, "```", ""])
-
-
-def _name(state: State) -> str:
-    return f"{state.vm}_{state.task or 'none'}".replace("-", "_")
 
 
 def imports() -> str:
@@ -66,7 +48,7 @@ def _room(module: str) -> str:
     return f"services.{rest[0]}" if rest[0] in _SERVICES else "services.shared"
 
 
-DRAWINGS: Final = {"states": states, "imports": imports}
+DRAWINGS: Final = {"imports": imports}
 
 
 def drawn(text: str) -> str:
@@ -76,11 +58,13 @@ def drawn(text: str) -> str:
 
 def main() -> int:
     """Draw, or check; the exit status is 1 when a check finds a stale drawing."""
-    before = ARCHITECTURE.read_text()
-    after = drawn(before)
+    fresh = {ARCHITECTURE: drawn(ARCHITECTURE.read_text()), STATES: state_chart.svg()}
+    stale = [path for path, text in fresh.items() if not path.exists() or path.read_text() != text]
     if "--check" in sys.argv:
-        return int(before != after)
-    ARCHITECTURE.write_text(after)
+        sys.stderr.writelines(f"{path.name} is stale: run `make docs`\n" for path in stale)
+        return int(bool(stale))
+    for path in stale:
+        path.write_text(fresh[path])
     return 0
 
 

@@ -372,8 +372,7 @@ _LIVE_RULES = (
     *_plain_rules(),
     *dict.fromkeys(_chain_rules()),  # a rebuild and an evacuation share theirs, a snapshot and a backup too
     # what was off is switched off again
-    *(Rule(Event.REBUILT_OFF,       _state(vm, Task.REBUILD_SPAWNING), _state(Vm.ACTIVE, Task.POWERING_OFF))
-      for vm in (Vm.ACTIVE, Vm.STOPPED, Vm.ERROR)),
+    Rule(Event.REBUILT_OFF,         _state(Vm.STOPPED, Task.REBUILD_SPAWNING), _state(Vm.ACTIVE, Task.POWERING_OFF)),
     Rule(Event.REVERTED_OFF,        _state(Vm.RESIZED, Task.RESIZE_REVERTING), _state(Vm.ACTIVE, Task.POWERING_OFF)),
     Rule(Event.CONFIRMED_OFF,       _state(Vm.RESIZED, Task.RESIZE_CONFIRMING), SHUTOFF),
     # a server changes hosts in the middle of a task

@@ -3,10 +3,25 @@
 import pytest
 
 from novaflow.errors import IllegalTransition
-from novaflow.states import BY_NAMES, MOVES, RULES, SCHEDULING, STATES, Event, Rule, State, Task, Vm, advance, state_of
+from novaflow.states import (
+    ACTIONS,
+    BY_NAMES,
+    ENDINGS,
+    MOVES,
+    RULES,
+    SCHEDULING,
+    STATES,
+    Event,
+    Rule,
+    State,
+    Task,
+    Vm,
+    advance,
+    state_of,
+)
 
 EVERY_CASE = [(state, event) for state in STATES for event in Event]
-ORDERS = {event for event in Event if event.endswith("_ordered")}
+ORDERS = {Event.CREATE_ORDERED, *ACTIONS}
 
 
 @pytest.mark.parametrize(("state", "event"), EVERY_CASE, ids=str)
@@ -28,7 +43,7 @@ def test_no_rule_is_written_twice() -> None:
 def test_every_state_has_names_of_its_own_and_is_found_by_them() -> None:
     assert len(BY_NAMES) == len(STATES)
     for state in STATES:
-        assert state_of(state.vm.value, state.task.wire) is state
+        assert state_of(state.vm.value, state.task.value) is state
     with pytest.raises(KeyError):
         state_of("deleted", "spawning")
 
@@ -76,13 +91,41 @@ STATUSES = {
     (Vm.ACTIVE, Task.REBOOTING_HARD): "HARD_REBOOT",
     (Vm.ACTIVE, Task.REBOOT_PENDING_HARD): "HARD_REBOOT",
     (Vm.ACTIVE, Task.REBOOT_STARTED_HARD): "HARD_REBOOT",
+    (Vm.ACTIVE, Task.UPDATING_PASSWORD): "PASSWORD",
+    (Vm.ACTIVE, Task.REBUILDING): "REBUILD",
+    (Vm.ACTIVE, Task.REBUILD_BLOCK_DEVICE_MAPPING): "REBUILD",
+    (Vm.ACTIVE, Task.REBUILD_SPAWNING): "REBUILD",
+    (Vm.ACTIVE, Task.MIGRATING): "MIGRATING",
+    (Vm.ACTIVE, Task.RESIZE_PREP): "RESIZE",
+    (Vm.ACTIVE, Task.RESIZE_MIGRATING): "RESIZE",
+    (Vm.ACTIVE, Task.RESIZE_MIGRATED): "RESIZE",
+    (Vm.ACTIVE, Task.RESIZE_FINISH): "RESIZE",
+    (Vm.STOPPED, Task.RESIZE_PREP): "RESIZE",
+    (Vm.STOPPED, Task.RESIZE_MIGRATING): "RESIZE",
+    (Vm.STOPPED, Task.RESIZE_MIGRATED): "RESIZE",
+    (Vm.STOPPED, Task.RESIZE_FINISH): "RESIZE",
+    (Vm.STOPPED, Task.REBUILDING): "REBUILD",
+    (Vm.STOPPED, Task.REBUILD_BLOCK_DEVICE_MAPPING): "REBUILD",
+    (Vm.STOPPED, Task.REBUILD_SPAWNING): "REBUILD",
+    (Vm.ERROR, Task.REBUILDING): "REBUILD",
+    (Vm.ERROR, Task.REBUILD_BLOCK_DEVICE_MAPPING): "REBUILD",
+    (Vm.ERROR, Task.REBUILD_SPAWNING): "REBUILD",
+    (Vm.PAUSED, Task.MIGRATING): "MIGRATING",
+    (Vm.RESIZED, Task.RESIZE_REVERTING): "REVERT_RESIZE",
 }
 DEFAULTS = {
     Vm.BUILDING: "BUILD",
     Vm.ACTIVE: "ACTIVE",
+    Vm.PAUSED: "PAUSED",
+    Vm.SUSPENDED: "SUSPENDED",
     Vm.STOPPED: "SHUTOFF",
-    Vm.ERROR: "ERROR",
+    Vm.RESCUED: "RESCUE",
+    Vm.RESIZED: "VERIFY_RESIZE",
+    Vm.SOFT_DELETED: "SOFT_DELETED",
     Vm.DELETED: "DELETED",
+    Vm.ERROR: "ERROR",
+    Vm.SHELVED: "SHELVED",
+    Vm.SHELVED_OFFLOADED: "SHELVED_OFFLOADED",
 }
 
 
@@ -91,20 +134,63 @@ def test_a_state_shows_as_nova_shows_it(state: State) -> None:
     assert state.status == STATUSES.get((state.vm, state.task), DEFAULTS[state.vm])
 
 
+def idle(*vms: Vm) -> set[tuple[Vm, Task]]:
+    return {(vm, Task.IDLE) for vm in vms}
+
+
 # nova/compute/api.py: the states from which each action is allowed
 GUARDS = {
-    Event.START_ORDERED: {(Vm.STOPPED, Task.IDLE)},
-    Event.STOP_ORDERED: {(Vm.ACTIVE, Task.IDLE), (Vm.ERROR, Task.IDLE)},
-    Event.REBOOT_ORDERED: {(Vm.ACTIVE, Task.IDLE)},
+    Event.START_ORDERED: idle(Vm.STOPPED),
+    Event.STOP_ORDERED: idle(Vm.ACTIVE, Vm.ERROR),
+    Event.REBOOT_ORDERED: idle(Vm.ACTIVE),
     Event.HARD_REBOOT_ORDERED: {
-        (Vm.ACTIVE, Task.IDLE),
+        *idle(Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED, Vm.ERROR),
         (Vm.ACTIVE, Task.REBOOTING),
         (Vm.ACTIVE, Task.REBOOT_PENDING),
         (Vm.ACTIVE, Task.REBOOT_STARTED),
-        (Vm.STOPPED, Task.IDLE),
-        (Vm.ERROR, Task.IDLE),
+        (Vm.ACTIVE, Task.PAUSING),
+        (Vm.ACTIVE, Task.SUSPENDING),
+        (Vm.PAUSED, Task.UNPAUSING),
+        (Vm.SUSPENDED, Task.RESUMING),
     },
+    Event.PAUSE_ORDERED: idle(Vm.ACTIVE),
+    Event.UNPAUSE_ORDERED: idle(Vm.PAUSED),
+    Event.SUSPEND_ORDERED: idle(Vm.ACTIVE),
+    Event.RESUME_ORDERED: idle(Vm.SUSPENDED),
+    Event.RESCUE_ORDERED: idle(Vm.ACTIVE, Vm.STOPPED, Vm.ERROR),
+    Event.UNRESCUE_ORDERED: idle(Vm.RESCUED),
+    Event.PASSWORD_ORDERED: idle(Vm.ACTIVE),
+    Event.REBUILD_ORDERED: idle(Vm.ACTIVE, Vm.STOPPED, Vm.ERROR),
+    Event.EVACUATE_ORDERED: idle(Vm.ACTIVE, Vm.STOPPED, Vm.ERROR),
+    Event.RESIZE_ORDERED: idle(Vm.ACTIVE, Vm.STOPPED),
+    Event.CONFIRM_ORDERED: idle(Vm.RESIZED),
+    Event.REVERT_ORDERED: idle(Vm.RESIZED),
+    Event.LIVE_MIGRATION_ORDERED: idle(Vm.ACTIVE, Vm.PAUSED),
+    Event.SNAPSHOT_ORDERED: idle(Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED),
+    Event.BACKUP_ORDERED: idle(Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED),
+    Event.SHELVE_ORDERED: idle(Vm.ACTIVE, Vm.STOPPED, Vm.PAUSED, Vm.SUSPENDED),
+    Event.OFFLOAD_ORDERED: idle(Vm.SHELVED),
+    Event.UNSHELVE_ORDERED: idle(Vm.SHELVED, Vm.SHELVED_OFFLOADED),
+    Event.RESTORE_ORDERED: idle(Vm.SOFT_DELETED),
+    Event.SOFT_DELETE_ORDERED: idle(Vm.ACTIVE, Vm.PAUSED, Vm.SUSPENDED, Vm.STOPPED, Vm.RESCUED, Vm.ERROR, Vm.SHELVED),
 }
+
+
+def test_every_action_but_those_of_any_state_has_its_guard_here() -> None:
+    anywhere = {Event.DELETE_ORDERED, Event.RESET_TO_ACTIVE, Event.RESET_TO_ERROR}
+
+    assert set(ACTIONS) == set(GUARDS) | anywhere
+
+
+@pytest.mark.parametrize("event", [Event.RESET_TO_ACTIVE, Event.RESET_TO_ERROR], ids=str)
+def test_an_administrator_may_say_of_whatever_is_not_deleted_what_it_is(event: Event) -> None:
+    assert {rule.before for rule in RULES if rule.event is event} == {s for s in STATES if s.vm is not Vm.DELETED}
+    assert {rule.after.task for rule in RULES if rule.event is event} == {Task.IDLE}
+
+
+@pytest.mark.parametrize("event", ENDINGS, ids=str)
+def test_an_event_that_ends_a_task_ends_it_wherever_it_happens(event: Event) -> None:
+    assert {rule.after.task for rule in RULES if rule.event is event} == {Task.IDLE}
 
 
 @pytest.mark.parametrize("event", GUARDS, ids=str)
@@ -120,3 +206,6 @@ def test_a_failed_build_ends_in_error_and_a_failed_action_where_it_began(state: 
     if (state, Event.FAILED) in MOVES:
         expected = Vm.ERROR if state.task is Task.DELETING else state.vm
         assert advance(state, Event.FAILED) == state_of(expected, "")
+    if (state, Event.BROKEN) in MOVES:
+        assert (state, Event.FAILED) in MOVES
+        assert str(advance(state, Event.BROKEN)) == "error/none"
