@@ -50,18 +50,20 @@ class Way:
 
 def ways() -> dict[Way, list[Vm]]:
     """Every way, with the vm_states it can begin in; in the order of the table."""
-    found: dict[Way, list[Vm]] = defaultdict(list)
-    for tasks, after in _walks(SCHEDULING, (SCHEDULING.task,)):
-        found[Way("create", tasks, after)] = []
+    ends: dict[tuple[str, tuple[Task, ...]], list[tuple[Vm, Vm]]] = defaultdict(list)
     for event in ACTIONS:
         for rule in RULES:
             if rule.event is event and rule.before.task is Task.IDLE:
-                name = _name(event)
                 for tasks, after in _walks(rule.after, (rule.after.task,)):
-                    befores = found[Way(name, tasks, None if after is rule.before.vm else after)]
-                    if rule.before.vm not in befores:
-                        befores.append(rule.before.vm)
-    return dict(found)
+                    ends[_name(event), tasks].append((rule.before.vm, after))
+    found: dict[Way, list[Vm]] = {
+        Way("create", tasks, after): [] for tasks, after in _walks(SCHEDULING, (SCHEDULING.task,))
+    }
+    for (name, tasks), pairs in ends.items():
+        stays = len(pairs) > 1 and all(before is after for before, after in pairs)
+        for before, after in dict.fromkeys(pairs):
+            found.setdefault(Way(name, tasks, None if stays else after), []).append(before)
+    return found
 
 
 def _name(event: Event) -> str:
