@@ -193,6 +193,10 @@ class BuildPlan(Value, frozen=True, kw_only=True):
         return f"BuildPlan(server_id={self.server.id!r})"
 
 
+Hints = dict[str, str | tuple[str, ...]]
+"""What a user wishes of the scheduler; Nova's names. What is neither text nor texts is kept as JSON."""
+
+
 class RequestSpec(Value, frozen=True, kw_only=True):
     """What the scheduler decides upon; travels with the build so that it need not be read again."""
 
@@ -202,7 +206,18 @@ class RequestSpec(Value, frozen=True, kw_only=True):
     image: ImageFacts | None = None
     availability_zone: str = ""  # empty: any
     force_host: str = ""
-    hints: dict[str, str] = {}
+    ignore_hosts: tuple[str, ...] = ()
+    hints: Hints = {}
+
+    def hint(self, name: str) -> str:
+        """A hint that is one text; empty when there is none."""
+        given = self.hints.get(name, "")
+        return given if isinstance(given, str) else ""
+
+    def hint_list(self, name: str) -> tuple[str, ...]:
+        """A hint that may be one text or several."""
+        given = self.hints.get(name, ())
+        return (given,) if isinstance(given, str) else tuple(given)
 
     @property
     def wants_network(self) -> bool:
@@ -262,6 +277,14 @@ class Host(Value, frozen=True, kw_only=True):
     is_up: bool = True
     is_enabled: bool = True
     availability_zone: str = "nova"
+    aggregates: tuple[Aggregate, ...] = ()  # those it is in, without their hosts
+    io_ops: int = 0  # servers on it that are being built, resized, copied or rebuilt
+    flavor_ids: tuple[str, ...] = ()  # of its servers; like `io_ops` read only where a filter asks
+
+    @property
+    def zone(self) -> str:
+        """The availability zone it counts for: an aggregate's, if one that it is in has one."""
+        return next((one.availability_zone for one in self.aggregates if one.availability_zone), self.availability_zone)
 
 
 class ServiceRecord(Value, frozen=True, kw_only=True):
@@ -391,3 +414,4 @@ class Usage(Value, frozen=True, kw_only=True):
     cores: int = 0
     ram: int = 0
     key_pairs: int = 0
+    server_groups: int = 0

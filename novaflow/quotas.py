@@ -8,7 +8,15 @@ import msgspec
 from novaflow.errors import QuotaExceeded
 from novaflow.models import Flavor, QuotaLimits, Usage
 
-COUNTED: Final = ("instances", "cores", "ram", "key_pairs")  # in the order in which a refusal names them
+COUNTED: Final = (
+    "instances",
+    "cores",
+    "ram",
+    "key_pairs",
+)  # by counters; other resources are counted where they are kept
+ASKED: Final = Usage.__struct_fields__  # in the order in which a refusal names them
+NO_LIMIT: Final = -1
+UNLIMITED: Final = QuotaLimits(**dict.fromkeys(QuotaLimits.__struct_fields__, NO_LIMIT))
 
 
 def ask_of(flavors: Iterable[Flavor]) -> Usage:
@@ -17,9 +25,19 @@ def ask_of(flavors: Iterable[Flavor]) -> Usage:
     return Usage(instances=len(sizes), cores=sum(vcpus for vcpus, _ in sizes), ram=sum(ram for _, ram in sizes))
 
 
+def plus(usage: Usage, more: Usage) -> Usage:
+    """The sum, resource by resource."""
+    return Usage(**{resource: getattr(usage, resource) + getattr(more, resource) for resource in ASKED})
+
+
+def less(usage: Usage, taken: Usage) -> Usage:
+    """The difference, resource by resource."""
+    return Usage(**{resource: getattr(usage, resource) - getattr(taken, resource) for resource in ASKED})
+
+
 def refusal(usage: Usage, limits: QuotaLimits, ask: Usage) -> QuotaExceeded | None:
     """The first resource that `ask` would take over its limit; None when all fits. What is not asked for is not checked."""
-    for resource in COUNTED:
+    for resource in ASKED:
         asked, used, limit = (getattr(value, resource) for value in (ask, usage, limits))
         if asked > 0 and limit >= 0 and used + asked > limit:
             return QuotaExceeded(resource=resource, asked=asked, used=used, limit=limit)

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from novaflow.db import tasks, usages
+from novaflow.db import server_groups, tasks, usages
 from novaflow.db.ids import new_uuid, row_id
 from novaflow.db.schema.compute import server_builds, servers
 from novaflow.db.transitions import Transition, record
@@ -47,6 +47,7 @@ class NewServer(Value, frozen=True, kw_only=True):
     image: ImageFacts | None = None
     force_host: str = ""
     hints: dict[str, str] = msgspec.field(default_factory=dict)
+    group_id: str = ""  # the server group that it joins
 
     def __repr__(self) -> str:
         return f"NewServer(id={self.id!r}, name={self.name!r})"
@@ -75,9 +76,9 @@ def plan(context: Context, drafts: Sequence[NewServer], now: datetime) -> Creati
 
 
 async def write(connection: AsyncConnection, creation: Creation, limits: QuotaLimits) -> None:
-    """Write the rows; raises QuotaExceeded, and IntegrityError when these very servers exist.
+    """Write the rows; raises QuotaExceeded, what joining a server group raises, and IntegrityError when these very servers exist.
 
-    The quota comes last: its row is the one that other creations wait for.
+    `limits` count where the database has none. The quota comes last: its row is the one that other creations wait for.
     """
     rows = [_row_of(server) for server in creation.servers]
     builds = [_build_of(draft) for draft in creation.drafts]
@@ -89,8 +90,19 @@ async def write(connection: AsyncConnection, creation: Creation, limits: QuotaLi
     await connection.execute(_INSERT_BUILDS, builds if len(builds) > 1 else builds[0])
     await tasks.add(connection, orders)
     await record(connection, creation.history, creation.now)
+    await _join_groups(connection, creation, limits)
     ask = ask_of(draft.flavor for draft in creation.drafts)
-    await usages.reserve(connection, ask, limits, project_id=creation.context.project_id)
+    who = {"project_id": creation.context.project_id, "user_id": creation.context.user_id}
+    await usages.reserve_servers(connection, ask, limits, **who)
+
+
+async def _join_groups(connection: AsyncConnection, creation: Creation, limits: QuotaLimits) -> None:
+    groups: dict[str, list[str]] = {}
+    for draft in creation.drafts:
+        if draft.group_id:
+            groups.setdefault(draft.group_id, []).append(draft.id)
+    for group_id in sorted(groups):
+        await server_groups.join(connection, creation.context, group_id, groups[group_id], limits)
 
 
 def _server_of(context: Context, draft: NewServer, now: datetime) -> Server:

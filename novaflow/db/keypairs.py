@@ -13,7 +13,7 @@ from novaflow.db.database import Database
 from novaflow.db.inserts import is_duplicate
 from novaflow.db.schema.hosts import key_pairs
 from novaflow.errors import Conflict, Invalid, NotFound
-from novaflow.models import KeyPair, QuotaLimits, Usage
+from novaflow.models import KeyPair
 
 _FIELDS: Final = KeyPair.__struct_fields__
 _ALL: Final = (
@@ -26,7 +26,6 @@ _ADD: Final = insert(key_pairs)
 _DELETE: Final = delete(key_pairs).where(
     key_pairs.c.user_id == bindparam("b_user_id"), key_pairs.c.name == bindparam("b_name")
 )
-_ONE_KEY_PAIR: Final = Usage(key_pairs=1)
 
 
 class KeyPairs:
@@ -42,8 +41,7 @@ class KeyPairs:
         values = {name: getattr(keypair, name) for name in _FIELDS if name != "id"}  # the database numbers them
 
         async def work(connection: AsyncConnection) -> KeyPair:
-            limits = QuotaLimits(key_pairs=limit)
-            await usages.reserve(connection, _ONE_KEY_PAIR, limits, user_id=keypair.user_id)
+            await usages.reserve_key_pair(connection, keypair.user_id, limit)
             added = await connection.execute(_ADD, values)
             return msgspec.structs.replace(keypair, id=added.lastrowid)
 
@@ -81,7 +79,7 @@ class KeyPairs:
         async def work(connection: AsyncConnection) -> None:
             if (await connection.execute(_DELETE, {"b_user_id": user_id, "b_name": name})).rowcount == 0:
                 raise NotFound(kind="Keypair", key=f"{name} for user {user_id}")
-            await usages.release(connection, _ONE_KEY_PAIR, user_id=user_id)
+            await usages.release_key_pair(connection, user_id)
 
         await self._db.write(work)
 

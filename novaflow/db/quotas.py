@@ -1,72 +1,179 @@
-"""The limits that projects have of their own, the default class's for all others, and what projects use."""
+"""The limits of projects, users and classes, and what projects and users use.
 
-from collections.abc import Mapping
-from typing import Final
+Limits of a project and its users are changed with the project's row of usages locked, as every reservation does its own: so a
+limit that was checked against what is in use is not passed by a reservation that had read the old one.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, or_, select
+from sqlalchemy import ColumnElement, Table, bindparam, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from novaflow.db import usages
+from novaflow.db import limits, recounts, usages
 from novaflow.db.database import Database
+from novaflow.db.limits import Limits
+from novaflow.db.recounts import Correction
+from novaflow.db.schema.aggregates import quota_class_limits, server_groups, user_quota_limits
 from novaflow.db.schema.compute import quota_limits
 from novaflow.errors import Invalid
 from novaflow.models import QuotaLimits, Usage
 from novaflow.quotas import with_overrides
 
-DEFAULT_CLASS: Final = ""  # in the place of a project: what counts for every project without a limit of its own
-_OVERRIDES: Final = (
-    select(quota_limits.c.resource, quota_limits.c.value)
-    .where(or_(quota_limits.c.project_id == DEFAULT_CLASS, quota_limits.c.project_id == bindparam("b_project_id")))
-    .order_by(quota_limits.c.project_id)  # the class comes first, the project's own go over it
+__all__ = ["Correction", "Limits", "Quotas", "Standing"]
+
+_CLASS: Final = select(quota_class_limits.c.resource, quota_class_limits.c.value).where(
+    quota_class_limits.c.class_name == bindparam("b_class")
 )
-_RESET: Final = delete(quota_limits).where(quota_limits.c.project_id == bindparam("b_project_id"))
+_ALLOTTED: Final = (
+    select(user_quota_limits.c.resource, func.sum(user_quota_limits.c.value))
+    .where(user_quota_limits.c.project_id == bindparam("b_project"), user_quota_limits.c.value >= 0)
+    .group_by(user_quota_limits.c.resource)
+)
+_GROUPS: Final = select(func.count()).where(server_groups.c.project_id == bindparam("b_project"))
+_USERS_GROUPS: Final = _GROUPS.where(server_groups.c.user_id == bindparam("b_user"))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What may be had and is had by a project and one of its users, and what all users together were allotted."""
+
+    limits: Limits
+    of_project: Usage
+    of_user: Usage
+    allotted: Mapping[str, int]
+
+
+Check = Callable[[Standing], None]
+"""Raises what forbids a change of limits."""
 
 
 class Quotas:
-    """Limits and usage of projects, in the database."""
+    """Limits and usage, in the database."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def limits(self, project_id: str, defaults: QuotaLimits) -> QuotaLimits:
-        """A project's limits: its own where it has some, else the default class's, else `defaults`."""
+    async def limits(self, project_id: str, defaults: QuotaLimits, *, user_id: str = "") -> QuotaLimits:
+        """A project's limits: its own where it has some, else the default class's, else `defaults`.
+
+        With a user, his own limits in the project come before these.
+        """
+        work = partial(limits.read, defaults=defaults, project_id=project_id, user_id=user_id)
+        return (await self._db.read(work)).user
+
+    async def standing(self, project_id: str, user_id: str, defaults: QuotaLimits) -> Standing:
+        """Limits and usage of a project and a user in it."""
+        return await self._db.read(
+            partial(_standing, project_id=project_id, user_id=user_id, defaults=defaults),
+        )
+
+    async def set(
+        self,
+        project_id: str,
+        changes: Mapping[str, int],
+        *,
+        user_id: str = "",
+        defaults: QuotaLimits | None = None,
+        check: Check | None = None,
+    ) -> None:
+        """Give a project, or a user in it, limits of its own for some resources: all of them or none.
+
+        Raises Invalid for an unknown resource, and what `check` raises at the sight of what counts at that moment.
+        """
+        _refuse_unknown(changes)
+
+        async def work(connection: AsyncConnection) -> None:
+            await usages.hold(connection, project_id)
+            if check is not None:
+                check(await _standing(connection, project_id, user_id, defaults or QuotaLimits()))
+            if user_id:
+                await _replace(connection, user_quota_limits, changes, project_id=project_id, user_id=user_id)
+            else:
+                await _replace(connection, quota_limits, changes, project_id=project_id)
+
+        if changes:
+            await self._db.write(work)
+
+    async def reset(self, project_id: str, *, user_id: str = "") -> None:
+        """Let the defaults count for a project again, and the project's for its users; or only for one user."""
+        mine = user_quota_limits.c.project_id == project_id
+        statements = [
+            delete(user_quota_limits).where(mine & (user_quota_limits.c.user_id == user_id) if user_id else mine)
+        ]
+        if not user_id:
+            statements.append(delete(quota_limits).where(quota_limits.c.project_id == project_id))
+
+        async def work(connection: AsyncConnection) -> None:
+            await usages.hold(connection, project_id)
+            for statement in statements:
+                await connection.execute(statement)
+
+        await self._db.write(work)
+
+    async def class_limits(self, name: str, defaults: QuotaLimits) -> QuotaLimits:
+        """The limits of a class; what it does not say is as in `defaults`."""
 
         async def work(connection: AsyncConnection) -> dict[str, int]:
-            rows = await connection.execute(_OVERRIDES, {"b_project_id": project_id})
+            rows = await connection.execute(_CLASS, {"b_class": name})
             return {row.resource: row.value for row in rows}
 
         return with_overrides(defaults, await self._db.read(work))
 
-    async def set(self, project_id: str, changes: Mapping[str, int]) -> None:
-        """Give a project (or DEFAULT_CLASS) limits of its own for some resources. Raises Invalid for an unknown one."""
-        unknown = [resource for resource in changes if resource not in QuotaLimits.__struct_fields__]
-        if unknown:
-            raise Invalid(reason=f"quota_set: there is no quota for '{unknown[0]}'")
-        rows = [{"project_id": project_id, "resource": resource, "value": value} for resource, value in changes.items()]
-
-        async def work(connection: AsyncConnection) -> None:
-            mine = (quota_limits.c.project_id == project_id) & quota_limits.c.resource.in_(changes)
-            await connection.execute(delete(quota_limits).where(mine))
-            await connection.execute(insert(quota_limits), rows)
-
-        if rows:
-            await self._db.write(work)
-
-    async def reset(self, project_id: str) -> None:
-        """Let a project have the defaults again."""
-
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(_RESET, {"b_project_id": project_id})
-
-        await self._db.write(work)
+    async def set_class(self, name: str, changes: Mapping[str, int]) -> None:
+        """Change limits of a class. Raises Invalid for an unknown resource."""
+        _refuse_unknown(changes)
+        if changes:
+            await self._db.write(partial(_replace, table=quota_class_limits, changes=changes, class_name=name))
 
     async def usage(self, project_id: str, user_id: str) -> Usage:
         """What a project uses, and how many key pairs a user has."""
 
         async def work(connection: AsyncConnection) -> Usage:
-            of_project = await usages.read(connection, project_id=project_id)
+            of_project = await _usage(connection, project_id)
             of_user = await usages.read(connection, user_id=user_id)
             return msgspec.structs.replace(of_project, key_pairs=of_user.key_pairs)
 
         return await self._db.read(work)
+
+    async def reconcile(self) -> list[Correction]:
+        """Set every counter that is wrong to what is really in use; right also while servers come and go."""
+        corrections: list[Correction] = []
+        for who in await self._db.read(recounts.suspects):
+            corrections += await self._db.write(partial(recounts.recount, who=who))
+        return corrections
+
+
+async def _standing(connection: AsyncConnection, project_id: str, user_id: str, defaults: QuotaLimits) -> Standing:
+    found = await limits.read(connection, defaults, project_id=project_id, user_id=user_id)
+    allotted = (await connection.execute(_ALLOTTED, {"b_project": project_id})).all()
+    return Standing(
+        limits=found,
+        of_project=await _usage(connection, project_id),
+        of_user=await _usage(connection, project_id, user_id) if user_id else Usage(),
+        allotted={resource: int(total) for resource, total in allotted},
+    )
+
+
+async def _usage(connection: AsyncConnection, project_id: str, user_id: str = "") -> Usage:
+    """Of a project, or of a user in it: servers by their counters, groups counted as they are."""
+    counted = await usages.read(connection, project_id=project_id, user_id=user_id)
+    query = _USERS_GROUPS if user_id else _GROUPS
+    groups = await connection.scalar(query, {"b_project": project_id, "b_user": user_id})
+    return msgspec.structs.replace(counted, server_groups=groups or 0)
+
+
+async def _replace(connection: AsyncConnection, table: Table[Any], changes: Mapping[str, int], **owner: str) -> None:
+    mine: list[ColumnElement[bool]] = [table.c[column] == value for column, value in owner.items()]
+    await connection.execute(delete(table).where(*mine, table.c.resource.in_(changes)))
+    rows = [owner | {"resource": resource, "value": value} for resource, value in changes.items()]
+    await connection.execute(insert(table), rows)
+
+
+def _refuse_unknown(changes: Mapping[str, int]) -> None:
+    unknown = [resource for resource in changes if resource not in QuotaLimits.__struct_fields__]
+    if unknown:
+        raise Invalid(reason=f"quota_set: there is no quota for '{unknown[0]}'")
