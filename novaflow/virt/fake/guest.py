@@ -9,11 +9,11 @@ from novaflow.models import Value
 from novaflow.states import Power
 from novaflow.virt.checks import GIB
 from novaflow.virt.driver import GuestSpec
+from novaflow.virt.hardware import read_hardware
 
 MIB: Final = 2**20
 _HOSTNAME: Final = re.compile(rb'"hostname": ?"([^"\\]*)"')
 _TEXT_KEPT: Final = 65536  # characters of a console
-_YES: Final = frozenset({"1", "t", "true", "on", "y", "yes"})
 
 
 class Memory(Value, frozen=True, kw_only=True):
@@ -49,6 +49,7 @@ class FakeGuest(Value, frozen=True, kw_only=True):
     macs: tuple[str, ...] = ()
     has_config_drive: bool = False
     has_agent: bool = False
+    has_screen: bool = True
     passwords_set_for: tuple[str, ...] = ()  # users; the passwords are nowhere
     interrupts: int = 0  # that could not be masked
 
@@ -67,6 +68,7 @@ class FakeGuest(Value, frozen=True, kw_only=True):
 
 def made(spec: GuestSpec, *, content: str, disk_bytes: int) -> FakeGuest:
     """A guest as `spec` wants it, that has not been started yet. `disk_bytes` is its root disk's size; 0: it has none."""
+    hardware = read_hardware(spec.flavor, spec.properties)
     disks = {
         "disk": disk_bytes,
         "ephemeral": spec.flavor.ephemeral_gb * GIB,
@@ -84,7 +86,8 @@ def made(spec: GuestSpec, *, content: str, disk_bytes: int) -> FakeGuest:
         content=content,
         macs=tuple(address.mac for address in spec.addresses),
         has_config_drive=bool(spec.config_drive),
-        has_agent=spec.properties.get("hw_qemu_guest_agent", "").lower() in _YES,
+        has_agent=hardware.has_agent,
+        has_screen=hardware.video_model != "none",
     )
 
 

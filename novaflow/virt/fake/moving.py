@@ -4,11 +4,12 @@ from pathlib import Path
 
 import msgspec
 
-from novaflow.virt.checks import GIB
+from novaflow.virt.checks import GIB, check_adoption
 from novaflow.virt.driver import DiskImage, GuestFile, GuestSpec
 from novaflow.virt.fake.guest import FakeGuest, made
-from novaflow.virt.fake.host import FakeHost, check, refused
-from novaflow.virt.fake.life import content_of, image_bytes
+from novaflow.virt.fake.host import FakeHost, refused
+from novaflow.virt.fake.life import content_of
+from novaflow.virt.image_facts import read_header
 
 
 class Moving:
@@ -45,7 +46,7 @@ class Moving:
         """What is on the disk stays, and nothing becomes smaller."""
         async with self._host.alone("adopt", guest.server_id):
             self._host.forget(guest.server_id)
-            adopted = _adopted(guest, {file.name: Path(file.path) for file in files})
+            adopted = _adopted(guest, files)
             await self._host.begin("adopt", guest.server_id, self._host.delays.adopt)
             for file in files:
                 Path(file.path).unlink(missing_ok=True)
@@ -78,33 +79,24 @@ class Moving:
         return guest
 
 
-def _adopted(guest: GuestSpec, files: dict[str, Path]) -> FakeGuest:
+def _adopted(guest: GuestSpec, files: list[GuestFile]) -> FakeGuest:
     """The guest with the disks that came, which the flavor may make larger; raises GuestFailed with operation `adopt`."""
-    for name, path in files.items():
-        if Path(name).name != name or not path.is_file():
-            raise refused("adopt", guest.server_id, f"{name!r} at {path} is not a file of a guest")
-    if guest.disk and "disk" not in files:
-        raise refused("adopt", guest.server_id, "its disk is not among the files")
-    disk, ephemeral = files.get("disk"), files.get("ephemeral")
-    if disk is None:
+    found = check_adoption(guest, files)
+    came = {file.name: Path(file.path) for file in files}
+    if found is None:
         adopted = made(guest, content="", disk_bytes=0)
-        check("adopt", guest)
     else:
         adopted = made(
-            guest, content=content_of(_image(disk)), disk_bytes=max(_size(guest, disk), guest.flavor.disk_gb * GIB)
+            guest,
+            content=content_of(_image(came["disk"])),
+            disk_bytes=max(found.virtual_bytes, guest.flavor.disk_gb * GIB),
         )
     disks = adopted.disks
-    if ephemeral:
-        disks = disks | {"ephemeral": max(_size(guest, ephemeral), disks.get("ephemeral", 0))}
-    console = files["console.log"].read_text(errors="replace") if "console.log" in files else ""
+    if "ephemeral" in came:
+        ephemeral = read_header(_image(came["ephemeral"]))
+        disks = disks | {"ephemeral": max(ephemeral.virtual_bytes if ephemeral else 0, disks.get("ephemeral", 0))}
+    console = came["console.log"].read_text(errors="replace") if "console.log" in came else ""
     return msgspec.structs.replace(adopted, disks=disks, console=console)
-
-
-def _size(guest: GuestSpec, path: Path) -> int:
-    """The size inside of a disk that came; raises GuestFailed for one that does not stand alone."""
-    image = _image(path)
-    flavor = msgspec.structs.replace(guest.flavor, disk_gb=0)
-    return image_bytes(image, check("adopt", msgspec.structs.replace(guest, disk=image, flavor=flavor)))
 
 
 def _image(path: Path) -> DiskImage:

@@ -2,9 +2,10 @@
 
 import msgspec
 
+from novaflow.virt.checks import check_rescue
 from novaflow.virt.driver import BootSource, GuestSpec
 from novaflow.virt.fake.guest import FakeGuest, Rescue, halted, hostname_of
-from novaflow.virt.fake.host import FakeHost, check
+from novaflow.virt.fake.host import FakeHost
 from novaflow.virt.fake.life import content_of
 
 
@@ -42,16 +43,5 @@ def _itself(guest: FakeGuest) -> FakeGuest:
 
 
 def _system(guest: GuestSpec, source: BootSource) -> Rescue:
-    """What boots in the guest's place, checked as for a spawn; its disk is as large as its image, whatever the flavor says."""
-    check(
-        "rescue",
-        msgspec.structs.replace(
-            guest,
-            flavor=msgspec.structs.replace(guest.flavor, disk_gb=0),
-            disk=source.disk,
-            kernel=source.kernel,
-            ramdisk=source.ramdisk,
-            command_line=source.command_line,
-        ),
-    )
+    check_rescue(guest, source)
     return Rescue(hostname=hostname_of(guest), content=content_of(source.disk) if source.disk else "")

@@ -31,7 +31,10 @@ class Showing:
 
     async def screenshot(self, server_id: str) -> bytes:
         """A small picture that differs by power and by boot."""
-        return picture(self._host.switched_on("screenshot", server_id))
+        guest = self._host.switched_on("screenshot", server_id)
+        if not guest.has_screen:
+            raise refused("screenshot", server_id, "the guest has no screen")
+        return picture(guest)
 
     async def diagnostics(self, server_id: str) -> Diagnostics:
         """As if every boot had cost the same."""
