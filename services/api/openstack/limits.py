@@ -9,23 +9,29 @@ from services.api.openstack.frame import Api, context, microversion, reply
 from services.api.openstack.microversion import Version
 
 NETWORK_GONE: Final[Version] = (2, 36)
+IMAGES_GONE: Final[Version] = (2, 39)
+FILES_GONE: Final[Version] = (2, 57)
 _NAMES: Final = {
     "maxTotalRAMSize": "ram",
     "maxTotalInstances": "instances",
     "maxTotalCores": "cores",
     "maxTotalKeypairs": "key_pairs",
     "maxServerMeta": "metadata_items",
-    "maxImageMeta": "metadata_items",
-    "maxPersonality": "injected_files",
-    "maxPersonalitySize": "injected_file_content_bytes",
     "maxServerGroups": "server_groups",
     "maxServerGroupMembers": "server_group_members",
 }
-_NETWORK_NAMES: Final = {
-    "maxTotalFloatingIps": "floating_ips",
-    "maxSecurityGroups": "security_groups",
-    "maxSecurityGroupRules": "security_group_rules",
-}
+_UNTIL: Final = (
+    (
+        NETWORK_GONE,
+        {
+            "maxTotalFloatingIps": "floating_ips",
+            "maxSecurityGroups": "security_groups",
+            "maxSecurityGroupRules": "security_group_rules",
+        },
+    ),
+    (IMAGES_GONE, {"maxImageMeta": "metadata_items"}),
+    (FILES_GONE, {"maxPersonality": "injected_files", "maxPersonalitySize": "injected_file_content_bytes"}),
+)
 
 
 def routes(api: Api) -> list[web.RouteDef]:
@@ -41,12 +47,14 @@ def routes(api: Api) -> list[web.RouteDef]:
 
 def absolute(limits: QuotaLimits, usage: Usage, version: Version) -> dict[str, Any]:
     """Limits and what is used of them, under the names of this API."""
-    names = _NAMES if version >= NETWORK_GONE else {**_NAMES, **_NETWORK_NAMES}
+    names = dict(_NAMES)
+    for gone_since, more in _UNTIL:
+        names |= more if version < gone_since else {}
     shown: dict[str, Any] = {shown_as: getattr(limits, resource) for shown_as, resource in names.items()}
     shown["totalRAMUsed"] = usage.ram
     shown["totalCoresUsed"] = usage.cores
     shown["totalInstancesUsed"] = usage.instances
-    shown["totalServerGroupsUsed"] = 0
+    shown["totalServerGroupsUsed"] = usage.server_groups
     if version < NETWORK_GONE:
         shown["totalFloatingIpsUsed"] = 0
         shown["totalSecurityGroupsUsed"] = 0

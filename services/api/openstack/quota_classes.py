@@ -1,4 +1,4 @@
-"""The default quotas under the name of a class. Source: nova/api/openstack/compute/quota_classes.py."""
+"""Quotas of classes; the default one's are those of every project without any of its own. Source: nova/api/openstack/compute/quota_classes.py."""
 
 from typing import Final
 
@@ -6,38 +6,45 @@ from aiohttp import web
 
 from novaflow.errors import Invalid
 from novaflow.models import QuotaLimits
-from novaflow.operations.quotas import UNLIMITED
+from novaflow.quotas import NO_LIMIT
 from services.api.openstack.bounds import LARGEST
-from services.api.openstack.frame import Api, context, read_body, reply
+from services.api.openstack.frame import Api, context, microversion, read_body, reply
 from services.api.openstack.microversion import Version
 from services.api.openstack.quota_sets import resources
-from services.api.openstack.schema import integer, record
+from services.api.openstack.schema import Check, integer, record
 
-DEFAULT: Final = "default"  # the only class that projects are in
-_NOT_SHOWN: Final = ("server_groups", "server_group_members")  # until 2.50, by an oversight clients know
-_SHOWN_AS: Final[Version] = (2, 1)  # unlike a project's, a class's limits show the network's in every version here
+_LONGEST: Final = 255
+_GROUPS: Final = ("server_groups", "server_group_members")
+_CORRECTED: Final[Version] = (2, 50)
+"""Until then, by an oversight that clients know, a class's limits show the network's and none of the groups'."""
 
 
 def routes(api: Api) -> list[web.RouteDef]:
-    """`/os-quota-class-sets/{id}`. No class differs from the default one."""
+    """`/os-quota-class-sets/{id}`."""
 
     async def show(request: web.Request) -> web.Response:
-        limits = await api.quotas.class_limits(context(request))
-        return reply({"quota_class_set": {"id": request.match_info["id"], **_shown(limits)}})
+        name = request.match_info["id"]
+        limits = await api.quotas.class_limits(context(request), name)
+        return reply({"quota_class_set": {"id": name, **_shown(limits, microversion(request))}})
 
     async def update(request: web.Request) -> web.Response:
         name = request.match_info["id"]
-        if name != DEFAULT:
-            raise Invalid(reason=f"Quota class '{name[:64]}' cannot be changed: every project is in '{DEFAULT}'")
-        changes = (await read_body(request, _UPDATE))["quota_class_set"]
-        return reply({"quota_class_set": _shown(await api.quotas.update_class(context(request), changes))})
+        if len(name) > _LONGEST:
+            raise Invalid(reason=f"quota_class_name has {len(name)} characters, more than {_LONGEST}.")
+        version = microversion(request)
+        changes = (await read_body(request, _update(version)))["quota_class_set"]
+        limits = await api.quotas.update_class(context(request), name, changes)
+        return reply({"quota_class_set": _shown(limits, version)})
 
     return [web.get("/os-quota-class-sets/{id}", show), web.put("/os-quota-class-sets/{id}", update)]
 
 
-def _shown(limits: QuotaLimits) -> dict[str, int]:
-    return {key: limit for key, limit in resources(limits, _SHOWN_AS).items() if key not in _NOT_SHOWN}
+def _shown(limits: QuotaLimits, version: Version) -> dict[str, int]:
+    shown = resources(limits, version, network_gone=_CORRECTED)
+    return {key: limit for key, limit in shown.items() if version >= _CORRECTED or key not in _GROUPS}
 
 
-_FIELDS: Final = dict.fromkeys(resources(QuotaLimits(), _SHOWN_AS), integer(UNLIMITED, LARGEST))
-_UPDATE: Final = record({"quota_class_set": record(_FIELDS)}, required=("quota_class_set",))
+def _update(version: Version) -> Check:
+    names = resources(QuotaLimits(), version, network_gone=_CORRECTED)
+    fields = dict.fromkeys(names, integer(NO_LIMIT, LARGEST))
+    return record({"quota_class_set": record(fields)}, required=("quota_class_set",))

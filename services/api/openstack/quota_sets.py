@@ -1,4 +1,4 @@
-"""Quotas of projects. Source: nova/api/openstack/compute/quota_sets.py and its schema."""
+"""Quotas of projects and, with `?user_id=`, of users in them. Source: nova/api/openstack/compute/quota_sets.py and its schema."""
 
 from http import HTTPStatus
 from typing import Any, Final
@@ -8,15 +8,16 @@ from aiohttp import web
 
 from novaflow.errors import Invalid
 from novaflow.models import QuotaLimits, Usage
-from novaflow.operations.quotas import UNLIMITED
+from novaflow.operations.quotas import COUNTED
+from novaflow.quotas import NO_LIMIT
 from services.api.openstack.bounds import LARGEST, LONGEST_ID
 from services.api.openstack.frame import Api, context, empty, microversion, read_body, reply
-from services.api.openstack.limits import NETWORK_GONE
+from services.api.openstack.limits import FILES_GONE, NETWORK_GONE
 from services.api.openstack.microversion import Version
 from services.api.openstack.schema import Check, boolean, integer, record
 
 NETWORK: Final = frozenset({"fixed_ips", "floating_ips", "security_groups", "security_group_rules"})
-_USED: Final = ("instances", "cores", "ram")
+INJECTED: Final = frozenset({"injected_files", "injected_file_content_bytes", "injected_file_path_bytes"})
 
 
 def routes(api: Api) -> list[web.RouteDef]:
@@ -24,7 +25,7 @@ def routes(api: Api) -> list[web.RouteDef]:
 
     async def show(request: web.Request) -> web.Response:
         project_id = request.match_info["id"]
-        limits = await api.quotas.limits(context(request), project_id)
+        limits = await api.quotas.limits(context(request), project_id, user_id=_user(request))
         return reply({"quota_set": {"id": project_id, **resources(limits, microversion(request))}})
 
     async def defaults(request: web.Request) -> web.Response:
@@ -33,20 +34,20 @@ def routes(api: Api) -> list[web.RouteDef]:
 
     async def detail(request: web.Request) -> web.Response:
         project_id = request.match_info["id"]
-        limits, usage = await api.quotas.detail(context(request), project_id)
+        limits, usage = await api.quotas.detail(context(request), project_id, user_id=_user(request))
         return reply({"quota_set": {"id": project_id, **_detailed(limits, usage, microversion(request))}})
 
     async def update(request: web.Request) -> web.Response:
-        _refuse_user(request)
         project_id, version = _project(request), microversion(request)
         changes = (await read_body(request, _update(version)))["quota_set"]
         is_forced = changes.pop("force", False)
-        limits = await api.quotas.update(context(request), project_id, changes, is_forced=is_forced)
+        limits = await api.quotas.update(
+            context(request), project_id, changes, user_id=_user(request), is_forced=is_forced
+        )
         return reply({"quota_set": resources(limits, version)})
 
     async def delete(request: web.Request) -> web.Response:
-        _refuse_user(request)
-        await api.quotas.reset(context(request), request.match_info["id"])
+        await api.quotas.reset(context(request), request.match_info["id"], user_id=_user(request))
         return empty(HTTPStatus.ACCEPTED)
 
     return [
@@ -58,15 +59,16 @@ def routes(api: Api) -> list[web.RouteDef]:
     ]
 
 
-def resources(limits: QuotaLimits, version: Version) -> dict[str, int]:
-    """The limits by resource, without those of the network where the version has none."""
+def resources(limits: QuotaLimits, version: Version, *, network_gone: Version = NETWORK_GONE) -> dict[str, int]:
+    """The limits by resource, without those that the version has no more: the network's, then the injected files'."""
+    gone = (NETWORK if version >= network_gone else frozenset()) | (INJECTED if version >= FILES_GONE else frozenset())
     shown: dict[str, int] = msgspec.to_builtins(limits)
-    return {resource: limit for resource, limit in shown.items() if version < NETWORK_GONE or resource not in NETWORK}
+    return {resource: limit for resource, limit in shown.items() if resource not in gone}
 
 
 def _detailed(limits: QuotaLimits, usage: Usage, version: Version) -> dict[str, Any]:
     # Key pairs are counted per user, so a project uses none of its limit; nothing is reserved since 2017.
-    used = {resource: getattr(usage, resource) for resource in _USED}
+    used = {resource: getattr(usage, resource) for resource in COUNTED}
     return {
         resource: {"limit": limit, "in_use": used.get(resource, 0), "reserved": 0}
         for resource, limit in resources(limits, version).items()
@@ -80,15 +82,14 @@ def _project(request: web.Request) -> str:
     return project_id
 
 
-def _refuse_user(request: web.Request) -> None:
-    """Quotas are kept for projects; changing the project's when one user's was meant would be worse than refusing."""
-    user_id = request.query.get("user_id")
-    if user_id is not None:
-        said = f"Invalid input for query parameters user_id. Value: {user_id[:64]}. Quotas are kept for projects only"
-        raise Invalid(reason=said)
+def _user(request: web.Request) -> str:
+    user_id = request.query.get("user_id", "")
+    if len(user_id) > LONGEST_ID:
+        raise Invalid(reason=f"Invalid input for query parameters user_id. Value: {user_id[:LONGEST_ID]}...")
+    return user_id
 
 
 def _update(version: Version) -> Check:
-    limit = integer(UNLIMITED, LARGEST)
+    limit = integer(NO_LIMIT, LARGEST)
     fields: dict[str, Check] = dict.fromkeys(resources(QuotaLimits(), version), limit)
     return record({"quota_set": record({**fields, "force": boolean})}, required=("quota_set",))

@@ -182,12 +182,58 @@ class TestQuotaSets:
         assert reply.status == 400
         assert reply.message.endswith("is not a valid project.")
 
-    async def test_one_users_quota_is_not_taken_for_the_projects(self, api: ComputeApi) -> None:
+    async def test_one_user_may_have_limits_of_his_own(self, api: ComputeApi) -> None:
         changed = await put(api, query="?user_id=alice-id", cores=3)
-        deleted = await api.ask("DELETE", f"/os-quota-sets/{PROJECT}?user_id=alice-id")
 
-        assert (changed.status, deleted.status) == (400, 400)
-        assert "user_id" in changed.message
+        assert (changed.status, changed.body["quota_set"]) == (200, DEFAULTS | {"cores": 3})
+        assert (await api.get(f"/os-quota-sets/{PROJECT}?user_id=alice-id", who="alice"))["quota_set"]["cores"] == 3
+        assert (await api.get(f"/os-quota-sets/{PROJECT}?user_id=carol-id"))["quota_set"]["cores"] == 20
+        assert (await api.get(f"/os-quota-sets/{PROJECT}"))["quota_set"]["cores"] == 20
+
+    async def test_his_detail_tells_what_he_has_himself(self, api: ComputeApi) -> None:
+        await a_server(api, vcpus=2)
+        await put(api, query="?user_id=alice-id", cores=3)
+
+        alice = (await api.get(f"/os-quota-sets/{PROJECT}/detail?user_id=alice-id"))["quota_set"]
+        carol = (await api.get(f"/os-quota-sets/{PROJECT}/detail?user_id=carol-id"))["quota_set"]
+
+        assert alice["cores"] == {"limit": 3, "in_use": 2, "reserved": 0}
+        assert carol["cores"] == {"limit": 20, "in_use": 0, "reserved": 0}
+
+    async def test_a_user_gets_no_more_than_his_project_has_left(self, api: ComputeApi) -> None:
+        await put(api, query="?user_id=carol-id", cores=15)
+
+        refused = await put(api, query="?user_id=alice-id", cores=6)
+        forced = await put(api, query="?user_id=alice-id", cores=6, force=True)
+
+        said = "Quota limit 6 for cores must be less than or equal to 5."
+        assert (refused.status, refused.message) == (400, said)
+        assert forced.body["quota_set"]["cores"] == 6
+
+    async def test_a_projects_limit_stays_above_what_its_users_were_given(self, api: ComputeApi) -> None:
+        await put(api, query="?user_id=carol-id", cores=15)
+
+        refused = await put(api, cores=14)
+
+        said = "Quota limit 14 for cores must be greater than or equal to already used and reserved 15."
+        assert (refused.status, refused.message) == (400, said)
+
+    async def test_taking_back_one_users_limits_leaves_the_projects(self, api: ComputeApi) -> None:
+        await put(api, cores=30)
+        for user in ("alice-id", "carol-id"):
+            await put(api, query=f"?user_id={user}", cores=3)
+
+        reply = await api.ask("DELETE", f"/os-quota-sets/{PROJECT}?user_id=alice-id")
+
+        assert reply.status == 202
+        assert (await api.get(f"/os-quota-sets/{PROJECT}?user_id=alice-id"))["quota_set"]["cores"] == 30
+        assert (await api.get(f"/os-quota-sets/{PROJECT}?user_id=carol-id"))["quota_set"]["cores"] == 3
+
+    async def test_taking_back_the_projects_takes_its_users_along(self, api: ComputeApi) -> None:
+        await put(api, query="?user_id=alice-id", cores=3)
+
+        await api.ask("DELETE", f"/os-quota-sets/{PROJECT}")
+
         assert (await api.get(f"/os-quota-sets/{PROJECT}?user_id=alice-id"))["quota_set"]["cores"] == 20
 
     @pytest.mark.parametrize(
@@ -239,7 +285,7 @@ class TestQuotaClasses:
         ("who", "name", "body", "status", "said"),
         [
             ("alice", "default", {"cores": 1}, 403, "Policy doesn't allow os_compute_api:os-quota-class-sets:update"),
-            ("admin", "gold", {"cores": 1}, 400, "Quota class 'gold' cannot be changed"),
+            ("admin", "x" * 256, {"cores": 1}, 400, "quota_class_name has 256 characters, more than 255."),
             ("admin", "default", {"cores": -2}, 400, "Invalid input for field/attribute cores."),
             ("admin", "default", {"moons": 1}, 400, "Invalid input for field/attribute quota_class_set."),
         ],
@@ -252,6 +298,13 @@ class TestQuotaClasses:
         assert reply.status == status
         assert reply.message.startswith(said)
         assert (await api.get("/os-quota-class-sets/default"))["quota_class_set"]["cores"] == 20
+
+    async def test_any_other_class_is_kept_and_counts_for_nobody(self, api: ComputeApi) -> None:
+        await api.ask("PUT", "/os-quota-class-sets/gold", {"quota_class_set": {"cores": 99}})
+
+        assert (await api.get("/os-quota-class-sets/gold"))["quota_class_set"]["cores"] == 99
+        assert (await api.get("/os-quota-class-sets/silver"))["quota_class_set"]["cores"] == 20
+        assert (await api.get(f"/os-quota-sets/{PROJECT}"))["quota_set"]["cores"] == 20
 
     async def test_only_administrators_see_them(self, api: ComputeApi) -> None:
         reply = await api.ask("GET", "/os-quota-class-sets/default", who="alice")
