@@ -60,6 +60,16 @@ async def test_saved_memory_goes_on_by_power_on_too(hypervisor: Hypervisor) -> N
     assert await hypervisor.boots(guest.server_id) == 1
 
 
+async def test_resuming_lets_a_paused_guest_go_on(hypervisor: Hypervisor) -> None:
+    guest = await hypervisor.running()
+    await hypervisor.driver.pause(guest.server_id)
+
+    await hypervisor.driver.resume(guest.server_id)
+
+    assert await hypervisor.driver.power(guest.server_id) == Power.RUNNING
+    assert await hypervisor.boots(guest.server_id) == 1
+
+
 async def test_a_guest_without_saved_memory_boots_when_it_is_resumed(hypervisor: Hypervisor) -> None:
     guest = await hypervisor.running()
     await hypervisor.driver.power_off(guest.server_id, 0)

@@ -73,11 +73,13 @@ async def test_a_parked_guest_can_be_had_back_without_being_started(hypervisor: 
     await hypervisor.said(guest.server_id, times=2)
 
 
-@pytest.mark.parametrize("state", ["running", "paused"])
-async def test_a_guest_that_is_on_cannot_be_parked(hypervisor: Hypervisor, state: str) -> None:
+@pytest.mark.parametrize("state", ["running", "paused", "saved"])
+async def test_a_guest_that_could_go_on_cannot_be_parked(hypervisor: Hypervisor, state: str) -> None:
     guest = await hypervisor.running()
     if state == "paused":
         await hypervisor.driver.pause(guest.server_id)
+    if state == "saved":
+        await hypervisor.driver.suspend(guest.server_id)
     power = await hypervisor.driver.power(guest.server_id)
 
     with pytest.raises(GuestFailed) as failed:
@@ -216,6 +218,18 @@ async def test_a_guest_is_resized_in_its_place_and_had_back(hypervisor: Hypervis
     assert await hypervisor.driver.disk_sizes(guest.server_id) == {"disk": GIB}
     assert (await hypervisor.driver.diagnostics(guest.server_id)).vcpus == 1
     await hypervisor.said(guest.server_id, times=2)
+
+
+async def test_while_a_guest_is_parked_another_of_its_id_is_not_put_over_it(hypervisor: Hypervisor) -> None:
+    guest = await parked(hypervisor)
+    files = await hypervisor.driver.parked_files(guest.server_id)
+    await hypervisor.driver.adopt(of_flavor(hypervisor, guest, LARGER), files, is_running=False)
+
+    await hypervisor.driver.park(guest.server_id)
+
+    assert await hypervisor.driver.guests() == [GuestState(server_id=guest.server_id, power=Power.SHUTDOWN)]
+    await hypervisor.driver.unpark(guest.server_id, is_running=False)
+    assert await hypervisor.driver.disk_sizes(guest.server_id) == {"disk": GIB}
 
 
 async def test_a_resize_that_is_confirmed_leaves_only_the_resized_guest(hypervisor: Hypervisor) -> None:

@@ -107,6 +107,23 @@ async def test_a_cancelled_snapshot_leaves_no_file_and_the_guest_as_it_was(
     await hypervisor.driver.snapshot(guest.server_id, path)
 
 
+async def test_the_end_of_the_guest_is_the_end_of_its_snapshot(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    guest = await hypervisor.running()
+    path = tmp_path / "image.qcow2"
+    working = asyncio.create_task(hypervisor.driver.snapshot(guest.server_id, path))
+    await asyncio.sleep(0.03)  # somewhere in the middle, for the driver that takes its time
+
+    await hypervisor.driver.destroy(guest.server_id)
+
+    assert await hypervisor.driver.guests() == []
+    try:
+        await asyncio.wait_for(working, 30)
+    except GuestFailed:
+        assert list(tmp_path.glob("image*")) == []
+    else:
+        assert not inspect_file(path).unsafe
+
+
 async def test_the_guest_can_be_switched_and_saved_after_a_snapshot(hypervisor: Hypervisor, tmp_path: Path) -> None:
     guest = await hypervisor.running()
     await hypervisor.driver.snapshot(guest.server_id, tmp_path / "image.qcow2")

@@ -53,13 +53,14 @@ class FakeDriver(Living, Remembering, Rescuing, Moving, Migrating, Showing):
         return [GuestState(server_id=guest.server_id, power=guest.power) for guest in self._host.all()]
 
     async def snapshot(self, server_id: str, path: Path) -> None:
-        """A qcow2 file that is as large inside as the disk and notes what is on it."""
+        """A qcow2 file that is as large inside as the disk and notes what is on it. The guest's end ends this too."""
         async with self._host.alone("snapshot", server_id):
             self._host.known("snapshot", server_id)
-            await self._host.begin("snapshot", server_id, self._host.delays.snapshot)
+            with self._host.copying.allowed(server_id):
+                await self._host.begin("snapshot", server_id, self._host.delays.snapshot)
             guest = self._host.known("snapshot", server_id)
             if not guest.content:
-                raise refused("snapshot", server_id, "the guest has no disk")
+                raise refused("snapshot", server_id, "the guest has no root disk")
             write_disk(path, guest.disks["disk"], guest.content)
 
     def events(self) -> AsyncIterator[GuestState]:

@@ -16,7 +16,8 @@ from novaflow.virt.driver import GuestSpec, GuestState
 from novaflow.virt.events import PowerEvents
 from novaflow.virt.fake.files import HostFiles
 from novaflow.virt.fake.guest import FakeGuest, booted, went_on
-from novaflow.virt.image_facts import Format
+from novaflow.virt.image_facts import Format, Refused
+from novaflow.virt.interruptions import Interruptions
 from novaflow.virt.locks import GuestLocks
 
 Before = Callable[[str, str], Awaitable[None]]
@@ -54,6 +55,7 @@ class FakeHost:
         self.answers_power_button = answers_power_button
         self.files = HostFiles(directory)
         self.events = PowerEvents()
+        self.copying = Interruptions()
         self._before = before
         self._locks = GuestLocks()
         self._guests: dict[str, FakeGuest] = {}
@@ -72,11 +74,11 @@ class FakeHost:
 
     @asynccontextmanager
     async def alone(self, operation: str, server_id: str) -> AsyncIterator[None]:
-        """No other operation works on this guest meanwhile; what the disk does to us is GuestFailed."""
+        """No other operation works on this guest meanwhile; what the disk does to us, and what is refused, is GuestFailed."""
         async with self._locks.hold(server_id):
             try:
                 yield
-            except (OSError, msgspec.DecodeError) as error:
+            except (OSError, msgspec.DecodeError, Refused) as error:
                 raise GuestFailed(operation=operation, server_id=server_id, reason=str(error)) from None
 
     async def begin(self, operation: str, server_id: str, seconds: float = 0.0) -> None:

@@ -28,6 +28,7 @@ class Living:
 
     async def destroy(self, server_id: str) -> None:
         """Gone, with its file and with a parked one."""
+        self._host.copying.interrupt(server_id)
         async with self._host.alone("destroy", server_id):
             await self._host.begin("destroy", server_id, self._host.delays.destroy)
             was_here = self._host.get(server_id)

@@ -18,19 +18,18 @@ class Moving:
     _host: FakeHost
 
     async def park(self, server_id: str) -> None:
-        """Aside, by one rename. A second guest of the same id is not put over the first."""
+        """Aside, by one rename. While it is there, another guest of its id stays where it is."""
         async with self._host.alone("park", server_id):
             await self._host.begin("park", server_id)
-            guest, aside = self._host.get(server_id), self._host.files.parked(server_id)
-            if guest is None and aside is None:
-                raise refused("park", server_id, "there is no such guest on this host")
-            if guest and guest.is_on:
-                raise refused("park", server_id, "the guest is running")
-            if guest and aside:
-                raise refused("park", server_id, "another guest of this id is parked already")
-            if guest:
-                self._host.files.park(server_id)
-                self._host.lose(server_id)
+            if self._host.files.parked(server_id):
+                return
+            guest = self._host.known("park", server_id)
+            if guest.is_on:
+                raise refused("park", server_id, "the guest runs")
+            if guest.is_saved:
+                raise refused("park", server_id, "the guest's memory is saved: resume it or power it off first")
+            self._host.files.park(server_id)
+            self._host.lose(server_id)
 
     async def parked(self) -> list[str]:
         """Who is aside."""
@@ -45,8 +44,8 @@ class Moving:
     async def adopt(self, guest: GuestSpec, files: list[GuestFile], *, is_running: bool) -> None:
         """What is on the disk stays, and nothing becomes smaller."""
         async with self._host.alone("adopt", guest.server_id):
-            self._host.forget(guest.server_id)
             adopted = _adopted(guest, files)
+            self._host.forget(guest.server_id)
             await self._host.begin("adopt", guest.server_id, self._host.delays.adopt)
             for file in files:
                 Path(file.path).unlink(missing_ok=True)

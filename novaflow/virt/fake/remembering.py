@@ -32,7 +32,11 @@ class Remembering:
                 self._host.keep(saved(self._host.switched_on("suspend", server_id)))
 
     async def resume(self, server_id: str) -> None:
-        """It goes on, or boots when nothing was saved."""
+        """It goes on, paused or saved as it may be, or boots."""
         async with self._host.alone("resume", server_id):
             await self._host.begin("resume", server_id, self._host.delays.resume)
-            self._host.start(self._host.known("resume", server_id))
+            guest = self._host.known("resume", server_id)
+            if guest.power == Power.PAUSED:
+                self._host.keep(went_on(guest))
+            else:
+                self._host.start(guest)

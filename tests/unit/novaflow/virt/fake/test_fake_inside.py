@@ -148,7 +148,7 @@ async def test_a_guest_without_a_disk_has_no_image(driver: FakeDriver, guest: Gu
     bare = guest_spec(kernel=str(tmp_path / "image"))
     await driver.spawn(bare)
 
-    with pytest.raises(GuestFailed, match="the guest has no disk"):
+    with pytest.raises(GuestFailed, match="the guest has no root disk"):
         await driver.snapshot(bare.server_id, tmp_path / "snapshot")
 
     assert driver.inside(bare.server_id).drives == {}
@@ -226,21 +226,6 @@ async def test_a_resized_guest_keeps_its_disk_and_gets_its_flavor(
     reverted = driver.inside(guest.server_id)
     assert (reverted.content, reverted.disks, reverted.ram_mb) == (own.content, own.disks, own.ram_mb)
     assert [file.name for file in (tmp_path / "host" / "parked").iterdir()] == []
-
-
-async def test_a_second_guest_is_not_parked_over_the_first(driver: FakeDriver, guest: GuestSpec) -> None:
-    await driver.spawn(guest)
-    first = driver.inside(guest.server_id).content
-    await driver.power_off(guest.server_id, 0)
-    await driver.park(guest.server_id)
-    await driver.spawn(guest)
-    await driver.power_off(guest.server_id, 0)
-
-    with pytest.raises(GuestFailed, match="is parked already"):
-        await driver.park(guest.server_id)
-
-    await driver.unpark(guest.server_id, is_running=False)
-    assert driver.inside(guest.server_id).content == first
 
 
 async def test_live_migration_keeps_everything(driver: FakeDriver, guest: GuestSpec, tmp_path: Path) -> None:
@@ -354,6 +339,19 @@ async def test_a_damaged_parked_guest_is_a_refusal(driver: FakeDriver, guest: Gu
         await driver.unpark(guest.server_id, is_running=True)
 
     assert failed.value.operation == "unpark"
+
+
+async def test_a_slow_snapshot_ends_with_its_guest(guest: GuestSpec, tmp_path: Path) -> None:
+    driver = await host(tmp_path, delays=FakeDelays(snapshot=60))
+    await driver.spawn(guest)
+    working = asyncio.create_task(driver.snapshot(guest.server_id, tmp_path / "snapshot"))
+    await asyncio.sleep(0)
+
+    await driver.destroy(guest.server_id)
+
+    with pytest.raises(GuestFailed, match="destroyed meanwhile"):
+        await working
+    assert not (tmp_path / "snapshot").exists()
 
 
 SLOW: dict[str, Callable[[FakeDriver, GuestSpec, Path], Awaitable[None]]] = {
