@@ -67,7 +67,11 @@ def ways() -> dict[Way, list[Vm]]:
 
 
 def _name(event: Event) -> str:
-    special = {Event.HARD_REBOOT_ORDERED: "reboot (hard)", Event.SOFT_DELETE_ORDERED: "delete (soft)"}
+    special = {
+        Event.HARD_REBOOT_ORDERED: "reboot (hard)",
+        Event.SOFT_DELETE_ORDERED: "delete (soft)",
+        Event.FORCE_STOP_ORDERED: "(guest is off)",
+    }
     return special.get(event, ACTIONS[event].name)
 
 

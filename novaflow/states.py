@@ -111,6 +111,7 @@ class Event(StrEnum):
     SOFT_DELETE_ORDERED = "soft_delete_ordered"
     RESTORE_ORDERED = "restore_ordered"
     STOP_ORDERED = "stop_ordered"
+    FORCE_STOP_ORDERED = "force_stop_ordered"  # the cloud's own: the guest is down already
     START_ORDERED = "start_ordered"
     REBOOT_ORDERED = "reboot_ordered"
     HARD_REBOOT_ORDERED = "hard_reboot_ordered"
@@ -272,6 +273,7 @@ _STAYS            = None  # the server is afterwards what it was before
 _PLAIN = (
     # ordered by                    in these states           is now                  until              and then is
     (Event.STOP_ORDERED,            (ACTIVE, ERROR),          Task.POWERING_OFF,      Event.STOPPED,       SHUTOFF),
+    (Event.FORCE_STOP_ORDERED,      (ACTIVE, PAUSED),         Task.POWERING_OFF,      Event.STOPPED,       SHUTOFF),
     (Event.START_ORDERED,           (SHUTOFF,),               Task.POWERING_ON,       Event.STARTED,       ACTIVE),
     (Event.PAUSE_ORDERED,           (ACTIVE,),                Task.PAUSING,           Event.PAUSED,        PAUSED),
     (Event.UNPAUSE_ORDERED,         (PAUSED,),                Task.UNPAUSING,         Event.UNPAUSED,      ACTIVE),
@@ -369,7 +371,7 @@ _LIVE_RULES = (
     *(Rule(Event.REBOOT_PENDING,    before,           chain[1]) for chain in _REBOOTS for before in chain),
     *(Rule(Event.REBOOT_STARTED,    chain[1],         chain[2]) for chain in _REBOOTS),
     *(Rule(Event.REBOOTED,          chain[2],         ACTIVE) for chain in _REBOOTS),
-    *_plain_rules(),
+    *dict.fromkeys(_plain_rules()),  # two orders stop a server
     *dict.fromkeys(_chain_rules()),  # a rebuild and an evacuation share theirs, a snapshot and a backup too
     # what was off is switched off again
     Rule(Event.REBUILT_OFF,         _state(Vm.STOPPED, Task.REBUILD_SPAWNING), _state(Vm.ACTIVE, Task.POWERING_OFF)),
@@ -411,6 +413,7 @@ ACTIONS: Final = {
     Event.SOFT_DELETE_ORDERED:    Action("delete", needs_launch=False),
     Event.RESTORE_ORDERED:        Action("restore", needs_launch=False),
     Event.STOP_ORDERED:           Action("stop"),
+    Event.FORCE_STOP_ORDERED:     Action("stop", is_locked_out=False),
     Event.START_ORDERED:          Action("start"),
     Event.REBOOT_ORDERED:         Action("reboot"),
     Event.HARD_REBOOT_ORDERED:    Action("reboot"),

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -26,24 +26,27 @@ from novaflow.errors import NotFound, NovaflowError, TaskSuperseded
 from novaflow.messages import (
     BUILD_AND_RUN_INSTANCE,
     BUILD_INSTANCES,
-    REBOOT_INSTANCE,
-    START_INSTANCE,
-    STOP_INSTANCE,
-    TERMINATE_INSTANCE,
+    POST_LIVE_MIGRATION,
     BuildInstance,
+    MoveServer,
     RebootOrder,
     ServerOrder,
 )
-from novaflow.models import Context, Fault, Host, TaskRecord
-from novaflow.states import Event, Task
+from novaflow.models import Context, Fault, Host, Migration, TaskRecord, Value
+from novaflow.states import Event, Power, Task
 from rpc.bus import Bus
 from rpc.errors import BusError
+from rpc.procedure import Cast
 from rpc.settings import DURABLE
 from rpc.tracing import Position, Span, Tracer
+from services.reordering import order_of
 
 BATCH: Final = 200  # tasks taken up in one look
 HARD_REBOOT: Final = frozenset({Task.REBOOTING_HARD, Task.REBOOT_PENDING_HARD, Task.REBOOT_STARTED_HARD})
-ORDERS: Final = {"delete": TERMINATE_INSTANCE, "start": START_INSTANCE, "stop": STOP_INSTANCE}
+OFF: Final = frozenset({Power.NOSTATE, Power.SHUTDOWN, Power.CRASHED})
+_HANDED_OVER: Final = frozenset({Task.RESIZE_MIGRATED, Task.RESIZE_FINISH})
+# Given up here, a server has no guest, or one that is neither what it was nor what it should have become.
+_HALF_MADE: Final = frozenset({Task.REBUILD_BLOCK_DEVICE_MAPPING, Task.REBUILD_SPAWNING, Task.REBOOT_STARTED_HARD})
 log = logging.getLogger(__name__)
 
 
@@ -148,9 +151,45 @@ class Recovery:
             fault = _never_finished(stale, hosts) if is_hopeless else _interrupted(stale)
             await self._servers.advance(server.id, task.id, Event.BUILD_FAILED, fault=fault)
         elif is_hopeless:
-            await self._servers.advance(server.id, task.id, Event.FAILED, fault=_never_finished(stale, hosts))
+            await self._give_up(stale, hosts)
         else:
             await self._order(stale, hosts)
+
+    async def _give_up(self, stale: StaleTask, hosts: Mapping[str, Host]) -> None:
+        """End a task that cannot be finished, in the way that loses least. What its host has then is set right by audits."""
+        server, task = stale.server, stale.task
+        fault = _never_finished(stale, hosts)
+        if server.task in _HANDED_OVER:
+            # The disk is at the source and at nobody's disposal until the server is there again.
+            await self._servers.advance(server.id, task.id, Event.RESIZE_ROLLED_BACK, fault=fault)
+            await self._order(await self._again(stale), hosts)
+        elif server.task is Task.RESIZE_CONFIRMING:
+            await self._confirm(stale)
+        elif server.task is Task.MIGRATING and (move := await self._servers.migration(server.id)) and move.claim_host:
+            await self._ask_destination(stale, move.claim_host, fault)
+        else:
+            event = Event.BROKEN if server.task in _HALF_MADE else Event.FAILED
+            await self._servers.advance(server.id, task.id, event, fault=fault)
+
+    async def _confirm(self, stale: StaleTask) -> None:
+        """The source does not clear away what it has left: it will, when it is back, since nothing there is wanted any more."""
+        event = Event.CONFIRMED_OFF if stale.server.power in OFF else Event.CONFIRMED
+        await self._servers.advance(stale.server.id, stale.task.id, event)
+
+    async def _ask_destination(self, stale: StaleTask, destination: str, fault: Fault) -> None:
+        """The source of a live migration is gone for good: the guest has come to the destination, or it has died at the source."""
+        server, task = stale.server, stale.task
+        order = ServerOrder(context=_context(task), server_id=server.id, task_id=task.id)
+        try:
+            await self._bus.call(POST_LIVE_MIGRATION.at(destination), order)
+        except NovaflowError:
+            await self._servers.advance(server.id, task.id, Event.FAILED, fault=fault)
+        else:
+            await self._servers.advance(server.id, task.id, Event.LIVE_MIGRATED)
+
+    async def _again(self, stale: StaleTask) -> StaleTask:
+        """The same task with its server as it is now."""
+        return StaleTask(server=await self._servers.get(stale.server.id), task=stale.task)
 
     async def _order(self, stale: StaleTask, hosts: Mapping[str, Host]) -> None:
         """Send the order that this task was waiting for; raises Unroutable when nobody would hear it."""
@@ -159,7 +198,7 @@ class Recovery:
         elif _is_local_delete(stale, hosts):
             await self._servers.delete_locally(_context(stale.task), stale.server)
         else:
-            await self._order_host(stale)
+            await self._order_again(stale)
 
     async def _order_build(self, stale: StaleTask, hosts: Mapping[str, Host]) -> None:
         server, host = stale.server, stale.server.host
@@ -173,16 +212,36 @@ class Recovery:
             build = msgspec.structs.replace(build, tried=(host,))
         await self._bus.cast(BUILD_INSTANCES, build)
 
-    async def _order_host(self, stale: StaleTask) -> None:
-        host = stale.server.host or ""
-        context, server_id, task_id = _context(stale.task), stale.server.id, stale.task.id
-        if stale.task.action == "reboot":
-            hard = stale.server.task in HARD_REBOOT
-            reboot = RebootOrder(context=context, server_id=server_id, task_id=task_id, hard=hard)
-            await self._bus.cast(REBOOT_INSTANCE.at(host), reboot)
+    async def _order_again(self, stale: StaleTask) -> None:
+        server, task = stale.server, stale.task
+        move = await self._servers.migration(server.id)
+        procedure = order_of(server, task.action, move)
+        if procedure is None:
+            fault = Fault(
+                code=500, message=f"The {task.action} was interrupted, and its password is not kept: order it again."
+            )
+            await self._servers.advance(server.id, task.id, Event.FAILED, fault=fault)
         else:
-            order = ServerOrder(context=context, server_id=server_id, task_id=task_id)
-            await self._bus.cast(ORDERS[stale.task.action].at(host), order)
+            await self._bus.cast(procedure, await self._message(procedure, stale, move))
+
+    async def _message(self, procedure: Cast[Any], stale: StaleTask, move: Migration | None) -> Value:
+        named: dict[str, Any] = {
+            "context": _context(stale.task),
+            "server_id": stale.server.id,
+            "task_id": stale.task.id,
+        }
+        if procedure.request is RebootOrder:
+            return RebootOrder(**named, hard=stale.server.task in HARD_REBOOT)
+        if procedure.request is not MoveServer:
+            order: ServerOrder = procedure.request(**named)
+            return order
+        spec, params = await self._servers.spec(stale.server.id), stale.task.params
+        changes: dict[str, Any] = {"force_host": params.target_host}
+        if move is not None:
+            changes["flavor"] = move.new_flavor
+        if params.availability_zone:
+            changes["availability_zone"] = params.availability_zone
+        return MoveServer(**named, spec=msgspec.structs.replace(spec, **changes))
 
 
 def _patience(task: TaskRecord) -> int:
@@ -197,7 +256,7 @@ def _is_up(host: str, hosts: Mapping[str, Host]) -> bool:
 def _is_local_delete(stale: StaleTask, hosts: Mapping[str, Host]) -> bool:
     """A delete that no host can carry out: there is none, or it is down (it cleans up when it is back)."""
     host = stale.server.host
-    return stale.task.action == "delete" and (host is None or not _is_up(host, hosts))
+    return stale.server.task is Task.DELETING and (host is None or not _is_up(host, hosts))
 
 
 def _trace_of(task: TaskRecord) -> Position | None:

@@ -15,7 +15,7 @@ from novaflow.states import Event, State, Vm
 _STATUS: Final = {
     Event.RESIZE_MIGRATING: "migrating",
     Event.RESIZE_MIGRATED: "post-migrating",
-    Event.RESIZE_ROLLED_BACK: "migrating",
+    Event.RESIZE_ROLLED_BACK: "reverting",
     Event.RESIZED: "finished",
 }
 _HANDING_OVER: Final = {

@@ -141,6 +141,7 @@ def idle(*vms: Vm) -> set[tuple[Vm, Task]]:
 # nova/compute/api.py: the states from which each action is allowed
 GUARDS = {
     Event.START_ORDERED: idle(Vm.STOPPED),
+    Event.FORCE_STOP_ORDERED: idle(Vm.ACTIVE, Vm.PAUSED),
     Event.STOP_ORDERED: idle(Vm.ACTIVE, Vm.ERROR),
     Event.REBOOT_ORDERED: idle(Vm.ACTIVE),
     Event.HARD_REBOOT_ORDERED: {
