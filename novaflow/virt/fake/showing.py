@@ -46,7 +46,7 @@ class Showing:
             await self._host.begin("set_password", server_id)
             guest = self._host.switched_on("set_password", server_id)
             if not guest.has_agent:
-                raise refused("set_password", server_id, "the guest has no guest agent")
+                raise refused("set_password", server_id, "QEMU guest agent is not enabled")  # as Nova says it
             if guest.power != Power.RUNNING:
                 raise refused("set_password", server_id, "the guest is paused: its agent does not answer")
             users = (*(known for known in guest.passwords_set_for if known != user), user)
