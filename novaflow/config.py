@@ -96,8 +96,32 @@ class Scheduler(Section, frozen=True, kw_only=True):
     cpu_allocation_ratio: float = 16.0
     ram_allocation_ratio: float = 1.5
     disk_allocation_ratio: float = 1.0
-    filters: tuple[str, ...] = ("retry", "availability_zone", "compute", "ram", "core", "disk")
+    filters: tuple[str, ...] = (
+        "retry",
+        "availability_zone",
+        "compute",
+        "ram",
+        "core",
+        "disk",
+        "compute_capabilities",
+        "image_properties",
+        "server_group_anti_affinity",
+        "server_group_affinity",
+    )
     ram_weight: float = 1.0
+    cpu_weight: float = 0.0
+    disk_weight: float = 0.0
+    io_ops_weight: float = 0.0
+    soft_affinity_weight: float = 1.0
+    soft_anti_affinity_weight: float = 1.0
+    host_subset_size: Annotated[int, msgspec.Meta(ge=1)] = 1  # of the best hosts, from which one is drawn
+    max_instances_per_host: int = 50
+    max_io_ops_per_host: int = 8
+    isolated_hosts: tuple[str, ...] = ()
+    isolated_images: tuple[str, ...] = ()
+    restrict_isolated_hosts_to_isolated_images: bool = True
+    aggregate_image_properties_isolation_namespace: str = ""
+    aggregate_image_properties_isolation_separator: str = "."
 
 
 class Conductor(Section, frozen=True, kw_only=True):
@@ -120,6 +144,7 @@ class Compute(Section, frozen=True, kw_only=True):
 
     virt: str = "auto"  # auto, fake, or a libvirt URI
     virt_type: str = "auto"  # auto, kvm or qemu
+    vnc: bool = True  # a screen for every real guest, served on this machine only
     hosts: int = 1  # compute hosts in one process, for experiments
     host: str = ""  # this host's name; empty: the machine's
     availability_zone: str = "nova"

@@ -6,11 +6,17 @@ import re
 import uuid
 from typing import Final
 
+import msgspec
+
 from novaflow.errors import GuestFailed
-from novaflow.virt.driver import GuestSpec
+from novaflow.virt.driver import BootSource, DiskImage, GuestFile, GuestSpec
+from novaflow.virt.hardware import read_hardware
 from novaflow.virt.image_facts import Format, Refused, read_header
 
 GIB: Final = 2**30
+MOVED_FILES: Final = ("disk", "ephemeral", "console.log")
+"""The names of what moves with a guest from host to host. Swap does not: it is made anew."""
+
 _MAC: Final = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 _ISO_MAGIC: Final = b"CD001"
 _ISO_MAGIC_AT: Final = 16 * 2048 + 1
@@ -19,15 +25,39 @@ _ISO_MAGIC_AT: Final = 16 * 2048 + 1
 def check_spec(guest: GuestSpec) -> Format | None:
     """Raises GuestFailed naming the first thing that is wrong with `guest`; answers what its disk's header tells, if it has one."""
     try:
-        _check_identity(guest)
-        _check_boot(guest)
-        _check_addresses(guest)
-        found = read_header(guest.disk) if guest.disk else None
+        found = _check_all(guest)
         if found:
             check_size(guest, found)
     except Refused as refusal:
         raise GuestFailed(operation="spawn", server_id=guest.server_id, reason=str(refusal)) from None
     return found
+
+
+def check_rescue(guest: GuestSpec, source: BootSource) -> Format | None:
+    """Raises GuestFailed when `source` cannot boot in the guest's place. Its disk may be larger than the flavor's."""
+    try:
+        read_hardware(guest.flavor, guest.properties)
+        return _check_all(with_source(guest, source))
+    except Refused as refusal:
+        raise GuestFailed(operation="rescue", server_id=guest.server_id, reason=str(refusal)) from None
+
+
+def check_adoption(guest: GuestSpec, files: list[GuestFile]) -> Format | None:
+    """Raises GuestFailed when the guest cannot be made of these files. Its disk may be larger than the flavor's: it is kept so."""
+    try:
+        for file in files:
+            _check_file(file)
+        disk = next((file.path for file in files if file.name == "disk"), "")
+        image = DiskImage(path=disk, format="qcow2", size_bytes=os.path.getsize(disk)) if disk else None
+        return _check_all(msgspec.structs.replace(guest, disk=image))
+    except Refused as refusal:
+        raise GuestFailed(operation="adopt", server_id=guest.server_id, reason=str(refusal)) from None
+
+
+def with_source(guest: GuestSpec, source: BootSource) -> GuestSpec:
+    """The guest as it is while `source` runs in its place."""
+    boots = {name: getattr(source, name) for name in source.__struct_fields__}
+    return msgspec.structs.replace(guest, **boots)
 
 
 def check_size(guest: GuestSpec, found: Format) -> None:
@@ -39,6 +69,23 @@ def check_size(guest: GuestSpec, found: Format) -> None:
         )
 
 
+def _check_all(guest: GuestSpec) -> Format | None:
+    _check_identity(guest)
+    _check_boot(guest)
+    _check_addresses(guest)
+    read_hardware(guest.flavor, guest.properties)
+    return read_header(guest.disk) if guest.disk else None
+
+
+def _check_file(file: GuestFile) -> None:
+    if file.name not in MOVED_FILES:
+        raise Refused(f"no guest has a file {file.name!r}: it is {', '.join(MOVED_FILES)}")
+    if not os.path.isfile(file.path):
+        raise Refused(f"{file.name} {file.path} is not a file")
+    if file.name == "ephemeral":
+        read_header(DiskImage(path=file.path, format="qcow2", size_bytes=0))
+
+
 def _check_identity(guest: GuestSpec) -> None:
     try:
         canonical = str(uuid.UUID(guest.server_id))
@@ -46,7 +93,8 @@ def _check_identity(guest: GuestSpec) -> None:
         canonical = ""
     if canonical != guest.server_id:
         raise Refused("the server id is not a UUID in canonical form")
-    if guest.flavor.vcpus < 1 or guest.flavor.ram_mb < 1 or guest.flavor.disk_gb < 0:
+    sizes = (guest.flavor.disk_gb, guest.flavor.ephemeral_gb, guest.flavor.swap_mb)
+    if guest.flavor.vcpus < 1 or guest.flavor.ram_mb < 1 or min(sizes) < 0:
         raise Refused(f"flavor {guest.flavor.name} asks for less than a guest needs")
 
 

@@ -54,7 +54,9 @@ def open_driver(
     _tame_libvirt(directory)
     from novaflow.virt.libvirt.driver import LibvirtDriver  # 0.1 s and 8 MiB: only for whoever uses it
 
-    return LibvirtDriver(uri, settings.virt_type, host=host, directory=directory, on_notice=on_notice)
+    return LibvirtDriver(
+        uri, settings.virt_type, host=host, directory=directory, on_notice=on_notice, has_vnc=settings.vnc
+    )
 
 
 def _tame_libvirt(directory: Path) -> None:

@@ -24,12 +24,16 @@ class DiskImage(Value, frozen=True, kw_only=True):
 
 
 class BootSource(Value, frozen=True, kw_only=True):
-    """What a guest boots from: either `disk` boots by itself, or `kernel` (with `ramdisk`) is loaded directly."""
+    """What a guest boots from: either `disk` boots by itself, or `kernel` (with `ramdisk`) is loaded directly.
+
+    `properties` are that image's: they say of what kind the devices are while it runs.
+    """
 
     disk: DiskImage | None = None
     kernel: str = ""  # paths
     ramdisk: str = ""
     command_line: str = ""
+    properties: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class GuestSpec(Value, frozen=True, kw_only=True):

@@ -1,22 +1,23 @@
 """The files of the guests on this host: one directory per guest, removed with it."""
 
-import asyncio
 import os
 import shutil
 from pathlib import Path
 from typing import Final
 
-from novaflow.virt.checks import GIB
-from novaflow.virt.domain_xml import Paths
-from novaflow.virt.driver import DiskImage
-from novaflow.virt.image_facts import Format
+from novaflow.virt.domain_facts import Paths
 
 CONSOLE_LIMIT: Final = 4 * 2**20  # bytes kept of a console log: a guest must not fill the host's disk
-_QEMU_IMG_SECONDS: Final = 60.0
+CONFIG_DRIVE: Final = "config.iso"
+DEFINITION: Final = "domain.xml"  # of a parked guest
+_ASIDE: Final = "_resize"  # after the directory's name while the guest is parked, as Nova names it
 
 
 class InstanceFiles:
-    """`<directory>/instances/<server id>/`: disk (a qcow2 overlay), config.iso and console.log."""
+    """`<directory>/instances/<server id>/`: disk (a qcow2 overlay), ephemeral, swap, config.iso and console.log.
+
+    That of a parked guest is `<server id>_resize` and has its definition in it, domain.xml.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()
@@ -25,17 +26,35 @@ class InstanceFiles:
         """The guest's directory."""
         return self.directory / "instances" / server_id
 
+    def aside(self, server_id: str) -> Path:
+        """The directory of the parked guest of that id."""
+        return self.directory / "instances" / f"{server_id}{_ASIDE}"
+
+    def all_ids(self) -> list[str]:
+        """Of every directory there is, parked ones left out."""
+        return [name for name in self._names() if not name.endswith(_ASIDE)]
+
+    def parked_ids(self) -> list[str]:
+        """Of the parked ones."""
+        return [name.removesuffix(_ASIDE) for name in self._names() if name.endswith(_ASIDE)]
+
     def make(self, server_id: str, config_drive: bytes) -> Paths:
-        """An empty directory but for the config drive, which nobody else may read: it may hold a password."""
+        """An empty directory but for the config drive."""
+        self.of(server_id).mkdir(parents=True)
+        write_config_drive(self.of(server_id), config_drive)
+        return self.paths(server_id)
+
+    def paths(self, server_id: str) -> Paths:
+        """The files of the guest that are there. The console log may yet come."""
         home = self.of(server_id)
-        home.mkdir(parents=True)
-        console = home / "console.log"
-        if config_drive:
-            iso = home / "config.iso"
-            with os.fdopen(os.open(iso, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-                stream.write(config_drive)
-            return Paths(console=str(console), config_drive=str(iso))
-        return Paths(console=str(console))
+        found = {name: str(home / name) for name in ("disk", "ephemeral", "swap") if (home / name).exists()}
+        drive = home / CONFIG_DRIVE
+        return Paths(console=str(home / "console.log"), config_drive=str(drive) if drive.exists() else "", **found)
+
+    def remove_parked(self, server_id: str) -> None:
+        """Everything of the parked guest of that id; fine when there is nothing. Raises OSError."""
+        if self.aside(server_id).exists():
+            shutil.rmtree(self.aside(server_id))
 
     def remove(self, server_id: str) -> None:
         """Everything of this guest; fine when there is nothing. Raises OSError."""
@@ -64,27 +83,21 @@ class InstanceFiles:
         with path.open("ab") as stream:
             stream.write(kept)
 
+    def _names(self) -> list[str]:
+        directory = self.directory / "instances"
+        return sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
 
-class OverlayFailed(Exception):
-    """qemu-img could not make a disk; the text is what it said."""
+
+def write_config_drive(directory: Path, image: bytes) -> None:
+    """Nobody else may read it: it may hold a password. None where there is no image."""
+    if image:
+        opened = os.open(directory / CONFIG_DRIVE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(opened, "wb") as stream:
+            stream.write(image)
 
 
-async def create_overlay(path: Path, image: DiskImage, found: Format, disk_gb: int) -> None:
-    """A qcow2 disk of `disk_gb` GB (0: of the image's own size) that reads what it has not written from `image`.
-
-    Both formats are said: QEMU must never guess the format of bytes that a user gave. Raises OverlayFailed.
-    """
-    size = disk_gb * GIB or found.virtual_bytes
-    process = await asyncio.create_subprocess_exec(
-        "qemu-img", "create", "-q", "-f", "qcow2", "-F", found.qemu, "-b", image.path, str(path), str(size),
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        _, said = await asyncio.wait_for(process.communicate(), _QEMU_IMG_SECONDS)
-    except BaseException:  # given up or cancelled: it must not write into a directory that is being removed
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        raise
-    if process.returncode != 0:
-        raise OverlayFailed(said.decode(errors="replace").strip() or f"qemu-img ended with {process.returncode}")
+def write_whole(path: Path, text: str) -> None:
+    """All of it or nothing, whenever the process ends."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_text(text)
+    fresh.replace(path)

@@ -22,6 +22,7 @@ OnPower = Callable[[str, Power], None]
 
 CALL_SECONDS: Final = 60.0  # an ordinary call; libvirt's own patience with a busy domain is 30 s
 THREADS: Final = 8  # more do not make QEMU start faster
+LONG_THREADS: Final = 32  # for calls that move memory: they must not keep the others from aborting them
 KEEPALIVE: Final = (5, 3)  # seconds between two pings of a daemon, and how many may be lost
 
 _POWER_AFTER: Final = {
@@ -43,6 +44,7 @@ class Connection:
         self._events = 0
         self._opening = threading.Lock()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="libvirt")
+        self._long_threads = ThreadPoolExecutor(LONG_THREADS, thread_name_prefix="libvirt-long")
         self._listeners: dict[OnPower, asyncio.AbstractEventLoop] = {}
         self._said: set[str] = set()
 
@@ -62,14 +64,17 @@ class Connection:
 
         A caller that gives up does not stop the work: it goes on in its thread, and nobody hears of its outcome.
         """
+        return await self._ends(self._threads, CALL_SECONDS, lambda link: work(link, *arguments, **named))
 
-        def call() -> T:
-            with _watched(self.uri):
-                return work(self._alive(), *arguments, **named)
-
-        done = self._threads.submit(call)
-        done.add_done_callback(_seen)
-        return await asyncio.wait_for(asyncio.wrap_future(done), CALL_SECONDS)
+    async def run_for(
+        self,
+        seconds: float,
+        work: Callable[Concatenate[libvirt.virConnect, P], T],
+        *arguments: P.args,
+        **named: P.kwargs,
+    ) -> T:
+        """The same for a call that may take `seconds`, because it saves, restores or sends a guest's memory."""
+        return await self._ends(self._long_threads, seconds, lambda link: work(link, *arguments, **named))
 
     def listen(self, on_power: OnPower) -> None:
         """Call `on_power(domain uuid, power)` on the running loop for every change, until `ignore`."""
@@ -82,12 +87,22 @@ class Connection:
     def close(self) -> None:
         """Disconnect once what is under way has ended; blocks."""
         self._threads.shutdown(wait=True)
+        self._long_threads.shutdown(wait=True)
         with self._opening:
             if self._link is not None:
                 with contextlib.suppress(libvirt.libvirtError):
                     self._link.domainEventDeregisterAny(self._events)  # or libvirt keeps the connection for it
                     self._link.close()
                 self._link = None
+
+    async def _ends(self, threads: ThreadPoolExecutor, seconds: float, work: Callable[[libvirt.virConnect], T]) -> T:
+        def call() -> T:
+            with _watched(self.uri):
+                return work(self._alive())
+
+        done = threads.submit(call)
+        done.add_done_callback(_seen)
+        return await asyncio.wait_for(asyncio.wrap_future(done), seconds)
 
     def _alive(self) -> libvirt.virConnect:
         """The link, opened anew when a daemon went away; raises libvirtError."""

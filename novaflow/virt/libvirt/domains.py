@@ -13,8 +13,10 @@ import libvirt
 
 from novaflow.models import HostResources
 from novaflow.states import Power
-from novaflow.virt.domain_xml import METADATA_URI, Owner, read_owner
+from novaflow.virt.domain_facts import Owner
+from novaflow.virt.domain_xml import METADATA_URI, read_owner
 from novaflow.virt.driver import GuestState
+from novaflow.virt.image_facts import Refused
 from novaflow.virt.machine import cpu_info
 
 _POWERS: Final = {
@@ -31,6 +33,10 @@ _POWERS: Final = {
 
 _FORGET: Final = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
 _ALREADY_OFF: Final = (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN)
+_START_TRIES: Final = 3
+_PORT_TAKEN: Final = (
+    "Failed to find an available port"  # QEMU's words: another libvirt was quicker to take the screen's
+)
 _DESTROY_TRIES: Final = 5
 _DESTROY_PAUSE: Final = 1.0  # seconds; QEMU may hang in the kernel for a while (EBUSY)
 
@@ -44,7 +50,7 @@ def find(link: libvirt.virConnect, owner: Owner, server_id: str) -> libvirt.virD
     try:
         domain = link.lookupByUUIDString(server_id)
     except libvirt.libvirtError as error:
-        if _says(error, libvirt.VIR_ERR_NO_DOMAIN):
+        if says(error, libvirt.VIR_ERR_NO_DOMAIN):
             return None
         raise
     held_by = owner_of(domain)
@@ -54,12 +60,36 @@ def find(link: libvirt.virConnect, owner: Owner, server_id: str) -> libvirt.virD
     return domain
 
 
+def look(link: libvirt.virConnect, owner: Owner, server_id: str) -> libvirt.virDomain | None:
+    """The same; None also when the domain is somebody else's."""
+    try:
+        return find(link, owner, server_id)
+    except NotOurs:
+        return None
+
+
+def must_find(link: libvirt.virConnect, owner: Owner, server_id: str) -> libvirt.virDomain:
+    """Our domain of that id; raises Refused when there is none, NotOurs."""
+    domain = find(link, owner, server_id)
+    if domain is None:
+        raise Refused("there is no such guest on this host")
+    return domain
+
+
+def must_run(link: libvirt.virConnect, owner: Owner, server_id: str) -> libvirt.virDomain:
+    """The same, and Refused also when it has no running QEMU."""
+    domain = must_find(link, owner, server_id)
+    if not is_active(domain):
+        raise Refused("the guest is off")
+    return domain
+
+
 def owner_of(domain: libvirt.virDomain) -> Owner | None:
     """Whose the domain is; None for one that novaflow did not make."""
     try:
         return read_owner(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, METADATA_URI))
     except libvirt.libvirtError as error:
-        if _says(error, libvirt.VIR_ERR_NO_DOMAIN_METADATA, libvirt.VIR_ERR_NO_DOMAIN):
+        if says(error, libvirt.VIR_ERR_NO_DOMAIN_METADATA, libvirt.VIR_ERR_NO_DOMAIN):
             return None
         raise
 
@@ -75,10 +105,7 @@ def list_guests(link: libvirt.virConnect, owner: Owner) -> list[GuestState]:
 
 def power(link: libvirt.virConnect, owner: Owner, server_id: str) -> Power:
     """NOSTATE when there is no such guest of ours."""
-    try:
-        domain = find(link, owner, server_id)
-    except NotOurs:
-        return Power.NOSTATE
+    domain = look(link, owner, server_id)
     return power_of(domain) if domain else Power.NOSTATE
 
 
@@ -87,16 +114,27 @@ def power_of(domain: libvirt.virDomain) -> Power:
     try:
         return _POWERS.get(domain.state()[0], Power.NOSTATE)
     except libvirt.libvirtError as error:
-        if _says(error, libvirt.VIR_ERR_NO_DOMAIN):
+        if says(error, libvirt.VIR_ERR_NO_DOMAIN):
             return Power.NOSTATE
         raise
+
+
+def define(link: libvirt.virConnect, xml: str) -> None:
+    """Make the domain, or make the one of that id another that is off."""
+    link.defineXML(xml)
+
+
+def definition(link: libvirt.virConnect, owner: Owner, server_id: str) -> str:
+    """The XML by which our domain starts; raises Refused when there is none."""
+    flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+    return str(must_find(link, owner, server_id).XMLDesc(flags))
 
 
 def define_and_start(link: libvirt.virConnect, xml: str, given_up: threading.Event) -> None:
     """A domain that cannot start is not left behind; neither is one that nobody waits for any more."""
     domain = link.defineXML(xml)
     try:
-        domain.create()
+        create(domain)
     except libvirt.libvirtError:
         undefine(domain)
         raise
@@ -105,28 +143,37 @@ def define_and_start(link: libvirt.virConnect, xml: str, given_up: threading.Eve
         undefine(domain)
 
 
-def start(link: libvirt.virConnect, owner: Owner, server_id: str) -> bool:
-    """Start our domain if it is off; False when there is none."""
-    domain = find(link, owner, server_id)
-    if domain is None:
-        return False
+def start(link: libvirt.virConnect, owner: Owner, server_id: str) -> None:
+    """Start our domain if it is off, with its memory if that is saved; raises Refused when there is none."""
+    domain = must_find(link, owner, server_id)
     try:
-        domain.create()
+        create(domain)
     except libvirt.libvirtError as error:
-        if not (_says(error, libvirt.VIR_ERR_OPERATION_INVALID) and is_active(domain)):
+        if not (says(error, libvirt.VIR_ERR_OPERATION_INVALID) and is_active(domain)):
             raise
-    return True
+
+
+def create(domain: libvirt.virDomain) -> None:
+    """Start it, again when another process took the port of its screen between libvirt's look and QEMU's."""
+    for left in reversed(range(_START_TRIES)):
+        try:
+            domain.create()
+        except libvirt.libvirtError as error:
+            if left == 0 or _PORT_TAKEN not in str(error):
+                raise
+        else:
+            return
 
 
 def press_power_button(link: libvirt.virConnect, owner: Owner, server_id: str) -> bool:
-    """Ask the guest to power off; False when it is off already or gone."""
+    """Ask the guest to power off; False when it cannot hear, because it is off, gone, or its processors are stopped."""
     domain = find(link, owner, server_id)
-    if domain is None or not is_active(domain):
+    if domain is None or power_of(domain) != Power.RUNNING:
         return False
     try:
         domain.shutdown()
     except libvirt.libvirtError as error:
-        if not _says(error, *_ALREADY_OFF):
+        if not says(error, *_ALREADY_OFF):
             raise
         return False
     return True
@@ -143,18 +190,17 @@ def is_active(domain: libvirt.virDomain) -> bool:
     try:
         return bool(domain.isActive())
     except libvirt.libvirtError as error:
-        if not _says(error, libvirt.VIR_ERR_NO_DOMAIN):
+        if not says(error, libvirt.VIR_ERR_NO_DOMAIN):
             raise
         return False
 
 
-def pull_plug(link: libvirt.virConnect, owner: Owner, server_id: str) -> bool:
-    """Stop our domain at once and keep its definition; False when there is none."""
+def pull_plug(link: libvirt.virConnect, owner: Owner, server_id: str) -> None:
+    """Stop our domain at once, forget its saved memory and keep its definition; fine when there is none."""
     domain = find(link, owner, server_id)
-    if domain is None:
-        return False
-    stop(domain)
-    return True
+    if domain is not None:
+        stop(domain)
+        forget_memory(domain)
 
 
 def remove(link: libvirt.virConnect, owner: Owner, server_id: str) -> None:
@@ -173,9 +219,9 @@ def stop(domain: libvirt.virDomain) -> None:
         try:
             domain.destroy()
         except libvirt.libvirtError as error:
-            if _says(error, *_ALREADY_OFF):
+            if says(error, *_ALREADY_OFF):
                 return
-            if left == 0 or not _says(error, libvirt.VIR_ERR_SYSTEM_ERROR):
+            if left == 0 or not says(error, libvirt.VIR_ERR_SYSTEM_ERROR):
                 raise
             time.sleep(_DESTROY_PAUSE)
 
@@ -185,8 +231,19 @@ def undefine(domain: libvirt.virDomain) -> None:
     try:
         domain.undefineFlags(_FORGET)
     except libvirt.libvirtError as error:
-        if not _says(error, libvirt.VIR_ERR_NO_DOMAIN):
+        if not says(error, libvirt.VIR_ERR_NO_DOMAIN):
             raise
+
+
+def has_memory(domain: libvirt.virDomain) -> bool:
+    """Is its memory saved?"""
+    return bool(domain.hasManagedSaveImage(0))
+
+
+def forget_memory(domain: libvirt.virDomain) -> None:
+    """Its next start is a boot."""
+    if has_memory(domain):
+        domain.managedSaveRemove(0)
 
 
 def resources(link: libvirt.virConnect, host: str, disk_gb: int, version: int) -> HostResources:
@@ -210,5 +267,6 @@ def warm_up(link: libvirt.virConnect) -> None:
     link.getCapabilities()
 
 
-def _says(error: libvirt.libvirtError, *codes: int) -> bool:
+def says(error: libvirt.libvirtError, *codes: int) -> bool:
+    """Is it one of these errors?"""
     return error.get_error_code() in codes

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from novaflow.models import Address, Flavor
-from novaflow.virt.domain_xml import QEMU_URI, Machine, Owner, Paths, build_domain, domain_name, read_owner
+from novaflow.virt.domain_facts import Machine, Owner, Paths
+from novaflow.virt.domain_network import QEMU_URI
+from novaflow.virt.domain_xml import build_domain, domain_name, read_owner
 from novaflow.virt.driver import GuestSpec
 
 OWNER = Owner(host="compute-1", directory="/var/lib/novaflow/compute-1")

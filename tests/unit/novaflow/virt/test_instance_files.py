@@ -1,11 +1,6 @@
 from pathlib import Path
 
-import pytest
-
-from novaflow.virt.driver import DiskImage
-from novaflow.virt.image_facts import Format
-from novaflow.virt.instance_files import CONSOLE_LIMIT, InstanceFiles, OverlayFailed, create_overlay
-from tests.support.libvirt import need_libvirt
+from novaflow.virt.instance_files import CONSOLE_LIMIT, InstanceFiles
 
 
 def test_a_guests_files_are_made_and_removed(tmp_path: Path) -> None:
@@ -41,11 +36,3 @@ def test_a_small_console_is_left_alone(tmp_path: Path) -> None:
     files.trim_console("nobody")
 
     assert files.console_end("guest", 1000) == b"all of it"
-
-
-async def test_an_overlay_that_cannot_be_made_says_why(tmp_path: Path) -> None:
-    need_libvirt()
-    image = DiskImage(path=str(tmp_path / "missing"), format="raw", size_bytes=1)
-
-    with pytest.raises(OverlayFailed, match="missing"):
-        await create_overlay(tmp_path / "disk", image, Format(qemu="raw", virtual_bytes=1), 0)
