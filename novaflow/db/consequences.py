@@ -18,14 +18,9 @@ _STATUS: Final = {
     Event.RESIZE_ROLLED_BACK: "reverting",
     Event.RESIZED: "finished",
 }
-_HANDING_OVER: Final = {
-    Event.RESIZE_MIGRATED: False,
-    Event.LIVE_MIGRATED: False,
-    Event.EVACUATION_PLACED: False,
-    Event.RESIZE_ROLLED_BACK: True,
-    Event.REVERT_CLEARED: True,
-}
-"""Events after which the server is another host's; True when it goes back to where it came from."""
+_BEGINNING: Final = {Event.CONFIRM_ORDERED: "confirming", Event.REVERT_ORDERED: "reverting"}
+_HANDING_OVER: Final = frozenset({Event.RESIZE_MIGRATED, Event.LIVE_MIGRATED, Event.EVACUATION_PLACED})
+_HANDING_BACK: Final = frozenset({Event.RESIZE_ROLLED_BACK, Event.REVERT_CLEARED})
 _ENDING: Final = {
     Event.CONFIRMED: "confirmed",
     Event.CONFIRMED_OFF: "confirmed",
@@ -34,15 +29,25 @@ _ENDING: Final = {
     Event.LIVE_MIGRATED: "completed",
     Event.REBUILT: "done",
     Event.REBUILT_OFF: "done",
-    Event.FAILED: "error",
-    Event.BROKEN: "error",
     Event.DELETED: "error",
 }
-EVENTS: Final = frozenset({*_STATUS, *_HANDING_OVER, *_ENDING})
+_GIVING_UP: Final = frozenset({Event.FAILED, Event.BROKEN})
+EVENTS: Final = frozenset({*_STATUS, *_HANDING_OVER, *_HANDING_BACK, *_ENDING, *_GIVING_UP})
+
+
+async def begin(connection: AsyncConnection, event: Event, server_id: str, now: datetime) -> None:
+    """What an accepted order says of a move that is there already."""
+    if event in _BEGINNING:
+        move = await moving.current(connection, server_id)
+        if move is not None:
+            await moving.set_status(connection, move.migration, _BEGINNING[event], now)
 
 
 async def follow(connection: AsyncConnection, event: Event, server: Standing, after: State, now: datetime) -> None:
-    """What else is so, now that `event` has led `server` (as it was before) to `after`."""
+    """What else is so, now that `event` has led `server` (as it was before) to `after`.
+
+    Raises TaskSuperseded for a server that shall be handed over to a host where nothing is claimed for it.
+    """
     if event is not Event.DELETED:  # which gives back everything at once
         await recount(connection, server, after)
     if event not in EVENTS:
@@ -53,12 +58,16 @@ async def follow(connection: AsyncConnection, event: Event, server: Standing, af
     if event in _STATUS:
         await moving.set_status(connection, move.migration, _STATUS[event], now)
     if event in _HANDING_OVER:
-        await moving.hand_over(connection, move.migration, now, back=_HANDING_OVER[event])
-        move = await moving.current(connection, server.server_id) or move
-    if event is Event.EVACUATION_PLACED:
-        await moving.unclaim(connection, move, now)  # the old host is dead, and has nothing to come back to
-    if event in _ENDING and not _is_back_to_resized(event, server):
-        await moving.end(connection, move, _ENDING[event], now, vcpus=server.vcpus, ram_mb=server.ram_mb)
+        move = await moving.hand_over(connection, move, server, now)
+    elif event in _HANDING_BACK:
+        await moving.hand_back(connection, move, now)
+    if event in _ENDING:
+        await moving.end(connection, move, server, _ENDING[event], now)
+    elif event in _GIVING_UP and after.vm is Vm.RESIZED:
+        # A confirm or a revert that failed leaves the server resized, with all that a resized server holds.
+        await moving.set_status(connection, move.migration, _STATUS[Event.RESIZED], now)
+    elif event in _GIVING_UP:
+        await moving.give_up(connection, move, server, now)
 
 
 async def recount(connection: AsyncConnection, server: Standing, after: State) -> None:
@@ -69,6 +78,8 @@ async def recount(connection: AsyncConnection, server: Standing, after: State) -
         await usages.add_servers(connection, usage_of(server), project_id=server.project_id, user_id=server.user_id)
 
 
-def _is_back_to_resized(event: Event, server: Standing) -> bool:
-    """A confirm or a revert that failed leaves the server resized, with all that a resized server holds."""
-    return event is Event.FAILED and server.state.vm is Vm.RESIZED
+async def give_up(connection: AsyncConnection, server: Standing, now: datetime) -> None:
+    """End whatever move a server is in, because its state is set by hand."""
+    move = await moving.current(connection, server.server_id)
+    if move is not None:
+        await moving.give_up(connection, move, server, now)

@@ -5,20 +5,23 @@ on the destination until the server is handed over, on the source from then on u
 Every function runs in the caller's transaction with the server's row locked, and locks in the order server, migration, host, quota.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, insert, null, select, update
+import msgspec
+from sqlalchemy import bindparam, func, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.config import Scheduler
 from novaflow.db import claims, usages
 from novaflow.db.ids import new_uuid
 from novaflow.db.schema.compute import migrations, servers
+from novaflow.db.schema.hosts import hosts
 from novaflow.db.standing import Standing
+from novaflow.errors import TaskSuperseded
 from novaflow.models import Flavor, Migration, Usage
-from novaflow.states import Vm
+from novaflow.states import Task, Vm
 
 RESIZE: Final = "resize"
 MIGRATION: Final = "migration"
@@ -63,11 +66,13 @@ _UNCLAIM: Final = (
     .where(migrations.c.id == bindparam("b_id"))
     .values(claim_host=null(), updated_at=bindparam("b_now"))
 )
+_ZONE: Final = select(hosts.c.availability_zone).where(hosts.c.name == bindparam("b_host")).scalar_subquery()
 _HAND_OVER: Final = (
     update(servers)
     .where(servers.c.id == bindparam("b_id"))
     .values(
         host=bindparam("b_host"),
+        availability_zone=func.coalesce(_ZONE, servers.c.availability_zone),
         flavor=bindparam("b_flavor"),
         flavor_id=bindparam("b_flavor_id"),
         vcpus=bindparam("b_vcpus"),
@@ -150,12 +155,17 @@ async def set_status(connection: AsyncConnection, migration: Migration, status: 
     await connection.execute(_SET_STATUS, {"b_id": migration.id, "b_status": status, "b_now": now})
 
 
-async def claim(connection: AsyncConnection, move: Move, host: str, ratios: Scheduler, now: datetime) -> bool:
-    """Take room on the destination for what the server will be; False when the host has too little.
+def is_on_its_way(server: Standing, migration: Migration) -> bool:
+    """Whether the server has been handed over to the destination, by a move that has not come to its end."""
+    if server.state.vm is Vm.RESIZED:
+        return False
+    if migration.is_to_same_host:
+        return server.state.task in (Task.RESIZE_MIGRATED, Task.RESIZE_FINISH)
+    return server.host == migration.dest_host
 
-    A claim on another host, of an attempt that failed, is given back first.
-    """
-    await unclaim(connection, move, now)
+
+async def claim(connection: AsyncConnection, move: Move, host: str, ratios: Scheduler, now: datetime) -> bool:
+    """Take room on the destination for what the server will be; False when the host has too little. The move has no claim yet."""
     flavor = move.migration.new_flavor
     if not await claims.take(connection, host, flavor, ratios):
         return False
@@ -172,32 +182,54 @@ async def unclaim(connection: AsyncConnection, move: Move, now: datetime) -> Non
         await connection.execute(_UNCLAIM, {"b_id": move.migration.id, "b_now": now})
 
 
-async def hand_over(connection: AsyncConnection, migration: Migration, now: datetime, *, back: bool = False) -> None:
-    """The server is the destination's from now on (or, `back`, the source's again), and the claims change sides with it."""
-    old = (migration.source_host, migration.old_flavor)
-    new = (migration.dest_host, migration.new_flavor)
-    (to_host, gets), (from_host, keeps) = (old, new) if back else (new, old)
-    server = {"b_id": migration.server_id, "b_host": to_host, "b_flavor": gets, "b_flavor_id": gets.id}
-    await connection.execute(_HAND_OVER, server | _amounts(gets))
-    kept = {"b_id": migration.id, "b_host": from_host, "b_now": now}
-    await connection.execute(_KEEP, kept | _amounts(keeps))
+async def hand_over(connection: AsyncConnection, move: Move, server: Standing, now: datetime) -> Move:
+    """The server is the destination's from now on, and what it took on the source is the second claim. Fine when it is so already.
+
+    Raises TaskSuperseded when nothing is claimed at the destination (any more).
+    """
+    migration = move.migration
+    if is_on_its_way(server, migration):
+        return move
+    if migration.claim_host is None or migration.claim_host != migration.dest_host:
+        raise TaskSuperseded(server_id=server.server_id, task_id=migration.task_id)
+    await _give(connection, migration.server_id, migration.claim_host, migration.new_flavor)
+    old = migration.old_flavor
+    kept = {"b_id": migration.id, "b_host": migration.source_host, "b_now": now}
+    await connection.execute(_KEEP, kept | _amounts(old))
+    migration = msgspec.structs.replace(migration, claim_host=migration.source_host)
+    return Move(migration, old.vcpus, old.ram_mb, old.claimed_disk_gb)
 
 
-async def end(connection: AsyncConnection, move: Move, status: str, now: datetime, *, vcpus: int, ram_mb: int) -> None:
+async def hand_back(connection: AsyncConnection, move: Move, now: datetime) -> Move:
+    """The server is the source's again, as it was, and has no room on the destination any more. Fine when it is so already."""
+    migration = move.migration
+    if migration.claim_host is None or migration.dest_host is None:
+        return move
+    await _give(connection, migration.server_id, migration.source_host, migration.old_flavor)
+    new = migration.new_flavor
+    there = Move(
+        msgspec.structs.replace(migration, claim_host=migration.dest_host), new.vcpus, new.ram_mb, new.claimed_disk_gb
+    )
+    await unclaim(connection, there, now)
+    return Move(msgspec.structs.replace(migration, claim_host=None), 0, 0, 0)
+
+
+async def end(connection: AsyncConnection, move: Move, server: Standing, status: str, now: datetime) -> None:
     """The move is over: the second claim goes, and the quota that a resize reserved beyond what the server has now."""
     await unclaim(connection, move, now)
     await set_status(connection, move.migration, status, now)
-    spare = beyond(move.migration, vcpus=vcpus, ram_mb=ram_mb)
+    spare = beyond(move.migration, vcpus=server.vcpus, ram_mb=server.ram_mb)
     if spare != Usage():
-        migration = move.migration
-        await usages.release_servers(connection, spare, project_id=migration.project_id, user_id=migration.user_id)
+        await usages.release_servers(connection, spare, project_id=server.project_id, user_id=server.user_id)
 
 
-async def give_up(connection: AsyncConnection, server: Standing, now: datetime) -> None:
-    """End whatever move a server is in, because the server goes or its state is set by hand."""
-    move = await current(connection, server.server_id)
-    if move is not None:
-        await end(connection, move, "error", now, vcpus=server.vcpus, ram_mb=server.ram_mb)
+async def give_up(connection: AsyncConnection, move: Move, server: Standing, now: datetime) -> None:
+    """The move is over without success: a server that was on its way is where it was before."""
+    if is_on_its_way(server, move.migration):
+        move = await hand_back(connection, move, now)
+        old = move.migration.old_flavor
+        server = replace(server, host=move.migration.source_host, vcpus=old.vcpus, ram_mb=old.ram_mb)
+    await end(connection, move, server, "error", now)
 
 
 def beyond(migration: Migration, *, vcpus: int, ram_mb: int) -> Usage:
@@ -206,6 +238,11 @@ def beyond(migration: Migration, *, vcpus: int, ram_mb: int) -> Usage:
         return Usage()
     old, new = migration.old_flavor, migration.new_flavor
     return Usage(cores=max(old.vcpus, new.vcpus) - vcpus, ram=max(old.ram_mb, new.ram_mb) - ram_mb)
+
+
+async def _give(connection: AsyncConnection, server_id: str, host: str, flavor: Flavor) -> None:
+    server = {"b_id": server_id, "b_host": host, "b_flavor": flavor, "b_flavor_id": flavor.id}
+    await connection.execute(_HAND_OVER, server | _amounts(flavor))
 
 
 def _amounts(flavor: Flavor) -> dict[str, Any]:

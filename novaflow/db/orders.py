@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import bindparam, func, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from novaflow.db import consequences, moving, tasks
+from novaflow.db import consequences, tasks
 from novaflow.db.ids import new_uuid, row_id
 from novaflow.db.schema.compute import servers
 from novaflow.db.standing import Standing, counts, lock, release_all
@@ -156,7 +156,7 @@ async def delete_here(connection: AsyncConnection, order: Order, *, on_host: boo
         _transition(order, Event.DELETED, deleting, gone, server.host),
     )
     await record(connection, tuple(zip(order.row_ids, steps, strict=True)), order.now)
-    await moving.give_up(connection, server, order.now)
+    await consequences.follow(connection, Event.DELETED, server, gone, order.now)
     await release_all(connection, server)
     return steps
 
@@ -179,7 +179,7 @@ async def settle_here(connection: AsyncConnection, order: Order) -> Sequence[Tra
     step = _transition(order, order.event, server.state, after, server.host)
     await record(connection, [(order.row_ids[0], step)], order.now)
     await consequences.recount(connection, server, after)
-    await moving.give_up(connection, server, order.now)
+    await consequences.give_up(connection, server, order.now)
     return (step,)
 
 
@@ -211,6 +211,7 @@ async def _accepted(connection: AsyncConnection, order: Order, before: _Before) 
     await tasks.supersede(connection, before.task_id, order.now)
     if order.changes:
         await connection.execute(update(servers).where(servers.c.id == order.server_id).values(**order.changes))
+    await consequences.begin(connection, order.event, order.server_id, order.now)
     params = await order.accompany(connection, order) if order.accompany else order.params
     more = {"host": before.host, "params": None if params == NO_PARAMS else params}
     row = tasks.row_of(order.context, order.server_id, order.task_id, order.action, order.now, **more)
