@@ -25,6 +25,7 @@ from novaflow.models import (
     RequestSpec,
     Server,
     Value,
+    Verdict,
 )
 from novaflow.states import Event, Power, Task, Vm
 from novaflow.virt.driver import Diagnostics, Incoming
@@ -203,6 +204,19 @@ class HostServers(Value, frozen=True, kw_only=True):
     servers: tuple[HostedServer, ...]
 
 
+class JudgeAsk(Value, frozen=True, kw_only=True):
+    """compute -> conductor: this host has something of these servers; is it wanted?"""
+
+    host: str
+    server_ids: tuple[str, ...]
+
+
+class Judged(Value, frozen=True, kw_only=True):
+    """conductor -> compute: what each server is to the host: placed, moving, unwanted or unknown."""
+
+    verdicts: dict[str, Verdict]
+
+
 class Heartbeat(Value, frozen=True, kw_only=True):
     """compute -> conductor: this host lives, has this, and still works on these tasks."""
 
@@ -217,6 +231,14 @@ class PowerReport(Value, frozen=True, kw_only=True):
     host: str
     server_id: str
     power: Power
+    seen_at: datetime
+
+
+class GuestLost(Value, frozen=True, kw_only=True):
+    """compute -> conductor: the database places this server here, it should have a guest, and there is none."""
+
+    host: str
+    server_id: str
     seen_at: datetime
 
 
@@ -313,6 +335,8 @@ REPORT_PROGRESS:        Final = Call(topic=CONDUCTOR, method="report_progress", 
 REPORT_FAILURE:         Final = Call(topic=CONDUCTOR, method="report_failure", request=Failure, reply=NewState)
 HOST_STARTED:           Final = Call(topic=CONDUCTOR, method="host_started", request=HostStarted, reply=HostServers)
 LIST_HOST_SERVERS:      Final = Call(topic=CONDUCTOR, method="list_host_servers", request=HostAsk, reply=HostServers)
+JUDGE_GUESTS:           Final = Call(topic=CONDUCTOR, method="judge_guests", request=JudgeAsk, reply=Judged)
 HEARTBEAT:              Final = Call(topic=CONDUCTOR, method="heartbeat", request=Heartbeat, reply=Nothing)
+REPORT_LOST_GUEST:      Final = Cast(topic=CONDUCTOR, method="report_lost_guest", request=GuestLost)
 REPORT_POWER:           Final = Cast(topic=CONDUCTOR, method="report_power", request=PowerReport)
 # fmt: on

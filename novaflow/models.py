@@ -6,6 +6,7 @@ name; times are timezone-aware UTC.
 
 import math
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -195,6 +196,15 @@ class BuildPlan(Value, frozen=True, kw_only=True):
 
 Hints = dict[str, str | tuple[str, ...]]
 """What a user wishes of the scheduler; Nova's names. What is neither text nor texts is kept as JSON."""
+
+
+class Verdict(StrEnum):
+    """What a server is to a host that has something of it."""
+
+    PLACED = "placed"  # it lives there
+    MOVING = "moving"  # it is on its way there or from there
+    UNWANTED = "unwanted"  # it was deleted, or lives elsewhere
+    UNKNOWN = "unknown"  # this database has never heard of it
 
 
 class RequestSpec(Value, frozen=True, kw_only=True):

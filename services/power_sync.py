@@ -1,29 +1,33 @@
 """Power states bottom-up: what the hypervisor says wins over what the record says.
 
-The rules are those of nova/compute/manager.py `_sync_instance_power_state` (2014.1): a guest that went down by itself makes
-an active server stopped, by way of an ordinary stop. (A guest that runs although its server is stopped is the
+The rules are those of nova/compute/manager.py `_sync_instance_power_state`: a guest that went down by itself makes an active or
+a paused server stopped, by way of an ordinary stop. (A guest that runs although its server is stopped is the
 host's to stop: services.compute.audit.) A server that a task works on is left alone, and so is one that was
 written after the power state was seen: such a report was overtaken and tells of an earlier life.
+
+Nova only logs that an active server has no guest at all. Here it ends in error with a fault that says so, once its host has
+looked twice: a server never claims to run where nothing does.
 """
 
 import logging
-import uuid
 from typing import Final
 
 from novaflow.db.servers import Servers
-from novaflow.errors import IllegalTransition, NotFound, ServiceUnavailable, TaskSuperseded, WrongState
-from novaflow.messages import STOP_INSTANCE, PowerReport, ServerOrder
-from novaflow.models import ADMIN_ROLE, Context, Server
+from novaflow.errors import NotFound, ServiceUnavailable
+from novaflow.messages import GuestLost, PowerReport
+from novaflow.models import Fault, Server
 from novaflow.states import Event, Power, Vm
 from rpc.bus import Bus
-from rpc.errors import Away, Unroutable
+from rpc.errors import Away
+from services.internal_orders import internal, order_internally
 
 DOWN: Final = frozenset({Power.SHUTDOWN, Power.CRASHED, Power.SUSPENDED})
+_GOES_DOWN: Final = {Vm.ACTIVE: DOWN, Vm.PAUSED: frozenset({Power.SHUTDOWN, Power.CRASHED})}
 log = logging.getLogger(__name__)
 
 
 class PowerSync:
-    """Answers to `report_power`."""
+    """Answers to `report_power` and `report_lost_guest`."""
 
     def __init__(self, bus: Bus, servers: Servers) -> None:
         self._bus = bus
@@ -39,6 +43,20 @@ class PowerSync:
         except ServiceUnavailable as error:
             raise Away(str(error)) from error
 
+    async def report_lost_guest(self, ask: GuestLost) -> None:
+        """An idle active server without a guest is in error; raises Away as above."""
+        try:
+            known = await self._servers.get(ask.server_id)
+            is_news = known.host == ask.host and known.updated_at <= ask.seen_at
+            if is_news and known.vm is Vm.ACTIVE and known.task_id is None:
+                log.warning("server %s is active and host %s has no guest of it", known.id, ask.host)
+                fault = Fault(code=500, message=f"The guest is gone: host {ask.host} has none of this server.")
+                await self._servers.reset(internal(known), known, Event.RESET_TO_ERROR, fault=fault)
+        except NotFound:
+            return
+        except ServiceUnavailable as error:
+            raise Away(str(error)) from error
+
     async def _record(self, ask: PowerReport) -> None:
         try:
             known = await self._servers.get(ask.server_id)
@@ -49,27 +67,10 @@ class PowerSync:
         server = await self._servers.record_power(ask.host, ask.server_id, ask.power)
         if server is None and known.task_id is None and (known.host, known.power) == (ask.host, ask.power):
             server = known  # recorded before, by a conductor that may have ended before it ordered the stop
-        if server and server.vm is Vm.ACTIVE and ask.power in DOWN:
-            log.info("server %s is active and its guest is %s: stopping it", server.id, ask.power.name)
-            await self._stop(ask.host, server)
-
-    async def _stop(self, host: str, server: Server) -> None:
-        context = internal(server)
-        try:
-            ordered = await self._servers.order(context, server, "stop", Event.STOP_ORDERED)
-        except (WrongState, IllegalTransition, TaskSuperseded, NotFound):
-            log.info("server %s was given another task first", server.id)
-            return
-        if ordered.task_id is None:
-            return
-        try:
-            await self._bus.cast(
-                STOP_INSTANCE.at(host), ServerOrder(context=context, server_id=server.id, task_id=ordered.task_id)
-            )
-        except Unroutable:
-            log.warning("host %s is not there to stop server %s; recovery will order it again", host, server.id)
+        if server and _is_down(server, ask.power):
+            log.info("server %s is %s and its guest is %s: stopping it", server.id, server.vm, ask.power.name)
+            await order_internally(self._bus, self._servers, server, Event.FORCE_STOP_ORDERED)
 
 
-def internal(server: Server) -> Context:
-    """The cloud's own wish about a server: an administrator in the server's project, without a user."""
-    return Context(request_id=f"req-{uuid.uuid4()}", user_id="", project_id=server.project_id, roles=(ADMIN_ROLE,))
+def _is_down(server: Server, power: Power) -> bool:
+    return power in _GOES_DOWN.get(server.vm, ())

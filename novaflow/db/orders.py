@@ -175,6 +175,8 @@ async def settle_here(connection: AsyncConnection, order: Order) -> Sequence[Tra
     await connection.execute(
         _SETTLE, {"b_id": order.server_id, "b_vm": after.vm, "b_task": after.task, "b_now": order.now}
     )
+    if order.changes:
+        await connection.execute(update(servers).where(servers.c.id == order.server_id).values(**order.changes))
     await _over_at_once(connection, order, server)
     step = _transition(order, order.event, server.state, after, server.host)
     await record(connection, [(order.row_ids[0], step)], order.now)

@@ -24,6 +24,7 @@ from novaflow.db import (
     assigning,
     building,
     creation,
+    judging,
     listing,
     moving,
     orders,
@@ -56,8 +57,9 @@ from novaflow.models import (
     TaskEvent,
     TaskParams,
     TaskRecord,
+    Verdict,
 )
-from novaflow.states import ACTIONS, Event, Power, State
+from novaflow.states import ACTIONS, Event, Power, State, Vm
 
 __all__ = ["NewServer", "ServerQuery", "Servers", "StaleTask", "Transition"]
 
@@ -207,9 +209,11 @@ class Servers:
         self._told(accepted.transitions)
         return accepted.server or await self.get(server.id, deleted=True)
 
-    async def reset(self, context: Context, server: Server, event: Event) -> None:
-        """Say what state a server is in (os-resetState), whatever was going on. Raises NotFound."""
-        order = orders.plan(context, server.id, ACTIONS[event].name, event, self._clock.now())
+    async def reset(self, context: Context, server: Server, event: Event, *, fault: Fault | None = None) -> None:
+        """Say what state a server is in (os-resetState), whatever was going on; `fault` says why. Raises NotFound."""
+        now = self._clock.now()
+        changes = {} if fault is None else {"fault": msgspec.structs.replace(fault, created_at=now)}
+        order = orders.plan(context, server.id, ACTIONS[event].name, event, now, changes=changes)
         self._told(await self._db.write(partial(orders.settle_here, order=order)))
 
     async def delete_unplaced(self, context: Context, server: Server) -> bool:
@@ -284,7 +288,8 @@ class Servers:
     ) -> bool:
         """Put a server on a host that has room for it; False when it is full now.
 
-        True again for a repeat with the same host; raises TaskSuperseded when the server moved on.
+        True again for a repeat with the same host; raises TaskSuperseded when the server moved on, GroupForbids
+        (novaflow.db.grouping) when the policy of its group forbids the host.
         """
         work = partial(
             placing.place,
@@ -294,6 +299,7 @@ class Servers:
             flavor=spec.flavor,
             ratios=ratios,
             now=self._clock.now(),
+            group_id=spec.hint("group"),
         )
         try:
             await self._db.write(work)
@@ -385,6 +391,14 @@ class Servers:
             return [HostedServer(**dict(zip(HostedServer.__struct_fields__, row, strict=True))) for row in rows]
 
         return await self._db.read(work)
+
+    async def judge(self, host: str, server_ids: Sequence[str]) -> dict[str, Verdict]:
+        """What each of these servers is to a host that has something of them."""
+        return await self._db.read(partial(judging.judge, host=host, server_ids=server_ids))
+
+    async def idle_since(self, vm: Vm, before: datetime, limit: int) -> Sequence[Server]:
+        """Servers that have been in this state, with nothing being done to them, since `before` or longer."""
+        return await self._db.read(partial(judging.idle_since, vm=vm, before=before, limit=limit))
 
     async def record_power(self, host: str, server_id: str, power: Power) -> Server | None:
         """Note a server's power state. The server, if that is news and no task is busy with it; else None."""
