@@ -14,19 +14,18 @@ What stays true, wherever the process dies and however often the order comes:
 
 import asyncio
 import logging
-import secrets
 from typing import Final
 
 from novaflow.errors import BuildGivenUp, GuestFailed, NotFound, NovaflowError, TaskSuperseded
 from novaflow.messages import BuildInstance
 from novaflow.models import Address, BuildPlan
 from novaflow.states import Event, Power
-from novaflow.virt.config_drive import SEED_BYTES, GuestNetwork, build_config_drive
 from novaflow.virt.driver import GuestSpec
 from rpc.errors import BusError
 from services.compute.faults import fault_of, is_hosts_fault
+from services.compute.guest_specs import guest_spec
 from services.compute.host import ComputeHost
-from services.compute.images import BootFiles, BootImages
+from services.compute.images import BootImages
 from services.compute.slots import Slot
 
 DOWN: Final = frozenset({Power.NOSTATE, Power.SHUTDOWN, Power.CRASHED})
@@ -71,7 +70,8 @@ class Builder:
         addresses = await self._begin_spawn(ask)
         files = await slot.unless_taken_over(self._images.fetch(images))
         self._images.note_use(self._host.name, ask.server_id, files)
-        await self._spawn(self._guest(ask, plan, files, addresses), slot)
+        guest = guest_spec(self._host, plan, files, addresses=addresses, admin_password=ask.admin_password)
+        await self._spawn(guest, slot)
         power = await self._host.driver.power(ask.server_id)
         if power in DOWN:
             reason = f"the guest was {power.name} right after its start"
@@ -100,32 +100,6 @@ class Builder:
                 await self._host.driver.spawn(guest)
         finally:
             self._spawns.release()
-
-    def _guest(
-        self, ask: BuildInstance, plan: BuildPlan, files: BootFiles, addresses: tuple[Address, ...]
-    ) -> GuestSpec:
-        server, subnet = plan.server, self._host.config.network.cidr
-        drive = build_config_drive(
-            plan,
-            network=GuestNetwork(addresses=addresses, subnet=subnet),
-            made_at=self._host.clock.now(),
-            random_seed=secrets.token_bytes(SEED_BYTES),
-            admin_password=ask.admin_password,
-        )
-        return GuestSpec(
-            server_id=server.id,
-            name=server.name,
-            project_id=server.project_id,
-            user_id=server.user_id,
-            flavor=server.flavor,
-            disk=files.disk,
-            kernel=files.kernel,
-            ramdisk=files.ramdisk,
-            command_line=files.command_line,
-            config_drive=drive,
-            addresses=addresses,
-            subnet=subnet,
-        )
 
     async def _fail(self, ask: BuildInstance, error: Exception) -> None:
         await self._clean_up(ask.server_id)

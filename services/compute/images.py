@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
+import msgspec
+
 from novaflow.clock import Clock
 from novaflow.errors import ImageRefused, Invalid, ServiceUnavailable, Unauthorized
 from novaflow.images.cache import ImageCache
@@ -54,6 +56,7 @@ class BootFiles(Value, frozen=True, kw_only=True):
     kernel: str = ""
     ramdisk: str = ""
     command_line: str = ""
+    properties: dict[str, str] = msgspec.field(default_factory=dict)  # of the image
 
 
 class BootImages:
@@ -68,19 +71,27 @@ class BootImages:
         self._clock = clock
         self._service_token = service_token
 
-    async def find(self, server: Server, token: str) -> Found:
-        """The metadata of the server's image, and of its kernel and ramdisk if it has them.
+    async def find(self, server: Server, token: str, *, image_id: str = "") -> Found:
+        """The metadata of the server's image (or of `image_id`, made of its disk), and of its kernel and ramdisk if it has them.
 
         Raises NotFound, Forbidden, ImageRefused for an image that is not active, Invalid for one that does not fit into the flavor,
         ServiceUnavailable.
         """
-        token, disk = await self._show_with_any(server.image_id, token)
+        token, disk = await self._show_with_any(image_id or server.image_id, token)
         root_bytes = server.flavor.disk_gb * GIB
         _check_size(root_bytes, disk.size_bytes)
         kernel_id, ramdisk_id = server.kernel_id or disk.kernel_id, server.ramdisk_id or disk.ramdisk_id
-        kernel = await self._show(kernel_id, token) if kernel_id else None
-        ramdisk = await self._show(ramdisk_id, token) if kernel_id and ramdisk_id else None
-        return Found(disk=disk, kernel=kernel, ramdisk=ramdisk, token=token, root_bytes=root_bytes)
+        return await self._with_kernel(Found(disk=disk, token=token, root_bytes=root_bytes), kernel_id, ramdisk_id)
+
+    async def find_system(self, image_id: str, token: str) -> Found:
+        """The metadata of an image that shall boot in a guest's place, whatever the size of the guest's own disk. Raises like `find`."""
+        token, disk = await self._show_with_any(image_id, token)
+        return await self._with_kernel(Found(disk=disk, token=token), disk.kernel_id, disk.ramdisk_id)
+
+    async def _with_kernel(self, found: Found, kernel_id: str, ramdisk_id: str) -> Found:
+        kernel = await self._show(kernel_id, found.token) if kernel_id else None
+        ramdisk = await self._show(ramdisk_id, found.token) if kernel_id and ramdisk_id else None
+        return msgspec.structs.replace(found, kernel=kernel, ramdisk=ramdisk)
 
     async def fetch(self, found: Found) -> BootFiles:
         """The files, from the cache or by way of it. Raises like `find`, and ImageRefused for bytes that are not what they should be.
@@ -91,7 +102,7 @@ class BootImages:
         _check_size(found.root_bytes, disk.virtual_size)
         boot_disk = DiskImage(path=str(disk.path), format=disk.format, size_bytes=found.disk.size_bytes)
         if found.kernel is None:
-            return BootFiles(disk=boot_disk)
+            return BootFiles(disk=boot_disk, properties=found.disk.properties)
         kernel = await self._cache.fetch(found.kernel, found.token)
         ramdisk = await self._cache.fetch(found.ramdisk, found.token) if found.ramdisk else None
         return BootFiles(
@@ -99,6 +110,7 @@ class BootImages:
             kernel=str(kernel.path),
             ramdisk=str(ramdisk.path) if ramdisk else "",
             command_line=found.disk.properties.get("os_command_line") or COMMAND_LINE,
+            properties=found.disk.properties,
         )
 
     def note_use(self, host: str, server_id: str, files: BootFiles) -> None:
