@@ -276,6 +276,8 @@ REGISTRY: Final[dict[str, type[NovaflowError]]] = {
         LimitExceeded,
         TooLarge,
         WrongState,
+        Locked,
+        NeverActive,
         IllegalTransition,
         TaskSuperseded,
         BuildGivenUp,

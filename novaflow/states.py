@@ -410,8 +410,8 @@ RULES: Final = (
 
 ACTIONS: Final = {
     Event.DELETE_ORDERED:         Action("delete", needs_launch=False),
-    Event.SOFT_DELETE_ORDERED:    Action("delete", needs_launch=False),
-    Event.RESTORE_ORDERED:        Action("restore", needs_launch=False),
+    Event.SOFT_DELETE_ORDERED:    Action("delete"),
+    Event.RESTORE_ORDERED:        Action("restore"),
     Event.STOP_ORDERED:           Action("stop"),
     Event.FORCE_STOP_ORDERED:     Action("stop", is_locked_out=False),
     Event.START_ORDERED:          Action("start"),

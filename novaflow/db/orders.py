@@ -13,14 +13,15 @@ import msgspec
 from sqlalchemy import bindparam, func, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from novaflow import guards
 from novaflow.db import consequences, tasks
 from novaflow.db.ids import new_uuid, row_id
 from novaflow.db.schema.compute import servers
 from novaflow.db.standing import Standing, counts, lock, release_all
 from novaflow.db.transitions import Transition, record
-from novaflow.errors import Locked, NeverActive, NotFound, WrongState
+from novaflow.errors import NotFound
 from novaflow.models import Context, Server, TaskParams
-from novaflow.states import ACTIONS, MOVES, RULES, Event, Power, State, advance
+from novaflow.states import ACTIONS, MOVES, Event, Power, State, advance
 
 DELETE: Final = "delete"
 NO_PARAMS: Final = TaskParams()
@@ -106,7 +107,7 @@ async def accept(connection: AsyncConnection, order: Order, seen: Server) -> Acc
 
     Raises WrongState when the server's state does not allow the action, Locked, NeverActive, NotFound when it is gone.
     """
-    _guard_who(order, seen)
+    _guard_seen(order, seen)
     as_seen = _Before(seen.state, seen.task_id, seen.host)
     if (
         (seen.state, order.event) in MOVES
@@ -119,7 +120,7 @@ async def accept(connection: AsyncConnection, order: Order, seen: Server) -> Acc
         return Accepted()
     if server is None or server.is_deleted:
         raise NotFound(kind="Instance", key=order.server_id)
-    _guard(order, server.state)
+    guards.refuse_state(order.server_id, server.state, order.action, order.event)
     before = _Before(server.state, server.task_id, server.host)
     await _take(connection, order, before)
     accepted = await _accepted(connection, order, before)
@@ -245,21 +246,9 @@ def _transition(order: Order, event: Event, before: State, after: State, host: s
     )
 
 
-def _guard_who(order: Order, server: Server) -> None:
-    """Nova asks for the state first (check_instance_state), then for the lock; a server in a wrong state hears of that."""
-    action = ACTIONS[order.event]
-    if (server.state, order.event) not in MOVES:
-        return
-    if action.needs_launch and server.launched_at is None:
-        raise NeverActive(action=order.action)
-    if server.is_locked and action.is_locked_out and not order.context.is_admin:
-        raise Locked(server_id=order.server_id)
-
-
-def _guard(order: Order, state: State) -> None:
-    """Nova looks at vm_state first, then at task_state (nova/compute/api.py, check_instance_state)."""
-    if (state, order.event) in MOVES:
-        return
-    allowed = {rule.before.vm for rule in RULES if rule.event is order.event}
-    attribute, value = ("task_state", state.task.wire) if state.vm in allowed else ("vm_state", state.vm.value)
-    raise WrongState(action=order.action, server_id=order.server_id, attribute=attribute, state=str(value))
+def _guard_seen(order: Order, seen: Server) -> None:
+    """What the server as it was read forbids; its state may have changed since and is asked for again where it counts."""
+    if (seen.state, order.event) in MOVES:
+        guards.check(order.context, seen, order.action, order.event)
+    elif ACTIONS[order.event].is_locked_out:
+        guards.refuse_locked(order.context, seen)
