@@ -150,14 +150,16 @@ class NewState(Value, frozen=True, kw_only=True):
 
 
 class Failure(TaskStep, frozen=True, kw_only=True):
-    """compute -> conductor: the task failed on this host. A build that `may_retry` goes to another host."""
+    """compute -> conductor: the task failed on this host. A `build`, or a `move` that had to be placed, goes to another host if it `may_retry`."""
 
     context: Context
     fault: Fault
     power: Power | None = None
     may_retry: bool = False
     is_broken: bool = False  # the guest is of no use any more
+    is_undone: bool = False  # of a move: the guest is again where and as it was before
     build: BuildInstance | None = None
+    move: MoveServer | None = None
 
 
 class Allocated(Value, frozen=True, kw_only=True):

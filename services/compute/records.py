@@ -4,34 +4,41 @@ A call may be repeated because every report is fenced by task and host and answe
 conductor stays away, the order's handler fails: its message comes again, or recovery orders the task again.
 """
 
+from collections.abc import Collection
 from typing import Final, TypeVar
 
 from novaflow.clock import Clock
 from novaflow.errors import ServiceUnavailable
 from novaflow.messages import (
     ALLOCATE_NETWORK,
+    GET_ASSIGNMENT,
     GET_SERVER,
     HEARTBEAT,
     HOST_STARTED,
+    JUDGE_GUESTS,
     LIST_HOST_SERVERS,
     REPORT_FAILURE,
+    REPORT_LOST_GUEST,
     REPORT_POWER,
     REPORT_PROGRESS,
     START_BUILD,
     BuildInstance,
     Failure,
     Guest,
+    GuestLost,
     Heartbeat,
     HostAsk,
     HostedServer,
     HostStarted,
+    JudgeAsk,
+    MoveServer,
     NewState,
     PowerReport,
     Progress,
     ServerOrder,
     TaskStep,
 )
-from novaflow.models import Address, BuildPlan, Fault, HostResources, Server
+from novaflow.models import Address, Assignment, BuildPlan, Fault, HostResources, Server, Verdict
 from novaflow.states import Event, Power
 from rpc.bus import Bus
 from rpc.errors import Away, CallTimeout, NotConnected, RemoteFailure, Unroutable
@@ -43,7 +50,7 @@ Res = TypeVar("Res")
 TRIES: Final = 4
 TIMEOUT: Final = 20.0  # seconds for one try
 PAUSE: Final = 0.5  # seconds before the second try; doubles
-Order = BuildInstance | ServerOrder
+Order = BuildInstance | MoveServer | ServerOrder
 
 
 class ConductorAway(Away):
@@ -70,6 +77,10 @@ class Records:
         """The server, if the order's task still owns it here; else TaskSuperseded."""
         return await self._ask(GET_SERVER, self._step(order))
 
+    async def assignment(self, order: ServerOrder | MoveServer) -> Assignment:
+        """All that the order's task needs; raises TaskSuperseded when it is not (any more) this host's to carry out."""
+        return await self._ask(GET_ASSIGNMENT, self._step(order))
+
     async def progress(
         self, order: Order, event: Event, power: Power | None = None, *, then: tuple[Event, ...] = ()
     ) -> NewState:
@@ -92,8 +103,17 @@ class Records:
         )
         return await self._ask(REPORT_FAILURE, report)
 
-    async def failed(self, order: ServerOrder, fault: Fault, power: Power | None) -> NewState:
-        """The action failed; the guest is in `power` now."""
+    async def failed(
+        self,
+        order: ServerOrder | MoveServer,
+        fault: Fault,
+        power: Power | None = None,
+        *,
+        may_retry: bool = False,
+        is_broken: bool = False,
+        is_undone: bool = False,
+    ) -> NewState:
+        """The action failed; the guest is in `power` now. Of a move, see novaflow.messages.Failure."""
         report = Failure(
             server_id=order.server_id,
             task_id=order.task_id,
@@ -101,6 +121,10 @@ class Records:
             context=order.context,
             fault=fault,
             power=power,
+            may_retry=may_retry,
+            is_broken=is_broken,
+            is_undone=is_undone,
+            move=order if isinstance(order, MoveServer) else None,
         )
         return await self._ask(REPORT_FAILURE, report)
 
@@ -112,6 +136,18 @@ class Records:
     async def servers(self) -> list[HostedServer]:
         """The servers that the database places on this host now. One try."""
         return list((await self._bus.call(LIST_HOST_SERVERS, HostAsk(host=self.host), timeout=TIMEOUT)).servers)
+
+    async def judge(self, server_ids: Collection[str]) -> dict[str, Verdict]:
+        """What each of these servers is to this host."""
+        if not server_ids:
+            return {}
+        return (await self._ask(JUDGE_GUESTS, JudgeAsk(host=self.host, server_ids=tuple(server_ids)))).verdicts
+
+    async def lost(self, server_id: str) -> None:
+        """This server should have a guest here and has none."""
+        await self._bus.cast(
+            REPORT_LOST_GUEST, GuestLost(host=self.host, server_id=server_id, seen_at=self._clock.now())
+        )
 
     async def beat(self, resources: HostResources, running: tuple[str, ...], timeout: float) -> None:
         """The host lives and works on these tasks. One try."""
