@@ -6,20 +6,24 @@ from typing import Final
 
 from novaflow.clock import Clock
 from novaflow.config import Config
+from novaflow.db.aggregates import Aggregates
 from novaflow.db.database import Database
 from novaflow.db.flavors import Flavors
 from novaflow.db.hosts import Hosts
 from novaflow.db.keypairs import KeyPairs
 from novaflow.db.quotas import Quotas
+from novaflow.db.server_groups import ServerGroups
 from novaflow.db.servers import Servers
 from novaflow.db.services import Services
 from novaflow.operations.actions import ActionOperations
+from novaflow.operations.aggregates import AggregateOperations
 from novaflow.operations.flavors import FlavorOperations
 from novaflow.operations.hosts import HostOperations
 from novaflow.operations.keypairs import KeyPairOperations
 from novaflow.operations.quotas import QuotaOperations
 from novaflow.operations.server_actions import ServerActions
 from novaflow.operations.server_boot import Images, ServerBoot
+from novaflow.operations.server_groups import ServerGroupOperations
 from novaflow.operations.servers import ServerOperations
 from novaflow.operations.services import ServiceOperations
 from novaflow.operations.usage import UsageOperations
@@ -90,4 +94,6 @@ def assemble(*, config: Config, clock: Clock, tracer: Tracer, database: Database
         hosts=HostOperations(hosts, services, servers, clock, down_time),
         services=ServiceOperations(services, clock, down_time),
         usages=UsageOperations(servers),
+        aggregates=AggregateOperations(Aggregates(database, clock)),
+        server_groups=ServerGroupOperations(ServerGroups(database), config.quota, clock),
     )

@@ -16,12 +16,14 @@ from novaflow.clock import Clock
 from novaflow.config import Config
 from novaflow.models import Context
 from novaflow.operations.actions import ActionOperations
+from novaflow.operations.aggregates import AggregateOperations
 from novaflow.operations.flavors import FlavorOperations
 from novaflow.operations.hosts import HostOperations
 from novaflow.operations.keypairs import KeyPairOperations
 from novaflow.operations.quotas import QuotaOperations
 from novaflow.operations.server_actions import ServerActions
 from novaflow.operations.server_boot import ServerBoot
+from novaflow.operations.server_groups import ServerGroupOperations
 from novaflow.operations.servers import ServerOperations
 from novaflow.operations.services import ServiceOperations
 from novaflow.operations.usage import UsageOperations
@@ -52,6 +54,8 @@ class Api:
     hosts: HostOperations
     services: ServiceOperations
     usages: UsageOperations
+    aggregates: AggregateOperations
+    server_groups: ServerGroupOperations
 
 
 @dataclass(frozen=True)

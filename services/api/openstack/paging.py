@@ -20,16 +20,25 @@ class Page:
 
 def page(request: web.Request, max_limit: int) -> Page:
     """The page that the query asks for; Invalid for a limit that is no number. No page is longer than `max_limit`."""
-    given = request.query.get("limit")
-    marker = request.query.get("marker")
+    return Page(limit=min(_number(request, "limit", max_limit), max_limit), marker=request.query.get("marker"))
+
+
+def window(request: web.Request, max_limit: int) -> slice:
+    """The part of a list that `limit` and `offset` ask for; Invalid for what is no number. A limit of 0 is none."""
+    start = _number(request, "offset", 0)
+    return slice(start, start + min(_number(request, "limit", 0) or max_limit, max_limit))
+
+
+def _number(request: web.Request, name: str, default: int) -> int:
+    given = request.query.get(name)
     if given is None:
-        return Page(limit=max_limit, marker=marker)
+        return default
     if not given.isascii() or not given.isdigit():
         said = (
-            f"Invalid input for query parameters limit. Value: {given[:64]}. '{given[:64]}' does not match '^[0-9]*$'"
+            f"Invalid input for query parameters {name}. Value: {given[:64]}. '{given[:64]}' does not match '^[0-9]*$'"
         )
         raise Invalid(reason=said)
-    return Page(limit=min(int(given[:9]), max_limit), marker=marker)
+    return int(given[:9])
 
 
 def next_link(

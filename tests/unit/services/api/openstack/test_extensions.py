@@ -27,13 +27,6 @@ async def test_what_is_not_here_is_not_found(api: ComputeApi) -> None:
     assert (await api.ask("GET", "/extensions/os-cells", who="alice")).status == 404
 
 
-async def test_there_are_no_aggregates_and_no_server_groups(api: ComputeApi) -> None:
-    assert await api.get("/os-aggregates") == {"aggregates": []}
-    assert await api.get("/os-server-groups", who="alice") == {"server_groups": []}
-    for path in ("/os-aggregates/1", "/os-server-groups/1"):
-        assert (await api.ask("GET", path)).status == 404
-
-
 @pytest.mark.parametrize("path", ["/extensions", "/flavors", "/os-keypairs", "/limits", "/os-services"])
 async def test_nothing_answers_without_a_token(api: ComputeApi, path: str) -> None:
     assert (await api.ask("GET", path, who="nobody")).status == 401
