@@ -24,7 +24,7 @@ from novaflow.db.quotas import Quotas
 from novaflow.db.servers import Servers
 from novaflow.errors import Forbidden, Invalid, NotFound, QuotaExceeded, Unauthorized
 from novaflow.messages import BUILD_INSTANCES, BuildInstance
-from novaflow.models import Context, Flavor, ImageFacts, InjectedFile, QuotaLimits, RequestSpec, Server, Value
+from novaflow.models import Context, Flavor, Hints, ImageFacts, InjectedFile, RequestSpec, Server, Value
 from novaflow.operations.boot_rules import (
     boot_files,
     check_files,
@@ -70,11 +70,17 @@ class BootRequest(Value, frozen=True, kw_only=True):
     has_config_drive: bool = False
     availability_zone: str = ""  # empty: any
     force_host: str = ""
-    hints: dict[str, str] = msgspec.field(default_factory=dict)
+    hints: Hints = msgspec.field(default_factory=dict)
     access_ipv4: str = ""
     access_ipv6: str = ""
     disk_config: str = "MANUAL"
     tags: tuple[str, ...] = ()
+
+    @property
+    def group_id(self) -> str:
+        """The server group that the servers join; empty: none."""
+        group = self.hints.get("group", "")
+        return group if isinstance(group, str) else ""
 
     def __repr__(self) -> str:
         return f"BootRequest(name={self.name!r}, flavor_id={self.flavor_id!r}, image_id={self.image_id!r})"
@@ -87,7 +93,6 @@ class _Checked:
     flavor: Flavor
     image: ImageFacts
     public_key: str
-    limits: QuotaLimits
     availability_zone: str
 
 
@@ -124,8 +129,8 @@ class ServerBoot:
     async def boot(self, context: Context, request: BootRequest) -> list[Server]:
         """Record the servers and order their builds.
 
-        Raises Invalid (flavor, image, key, zone), Forbidden, LimitExceeded, QuotaExceeded, ServiceUnavailable; then nothing was
-        written. As many as the quota leaves are made if that is at least `min_count`.
+        Raises Invalid (flavor, image, key, zone, group), Forbidden, LimitExceeded, QuotaExceeded, ServiceUnavailable; then nothing
+        was written. As many as the quota leaves are made if that is at least `min_count`.
         """
         found = await self._check(context, request)
         made = await self._record(context, request, found)
@@ -138,13 +143,13 @@ class ServerBoot:
         with self._tracer.span("db", "check flavor, key pair, quota"):
             flavor = await self._flavor(context, request.flavor_id)
             public_key = await self._public_key(context, request.key_name)
-            limits = await self._quotas.limits(context.project_id, self._config.quota)
+            limits = await self._quotas.limits(context.project_id, self._config.quota, user_id=context.user_id)
             check_metadata(request.metadata, limits)
             check_files(request.files, limits)
             zone = await self._zone(request)
         image = await self._image(context, request.image_id)
         check_image(image, flavor, context)
-        return _Checked(flavor, image, public_key, limits, zone)
+        return _Checked(flavor, image, public_key, zone)
 
     async def _flavor(self, context: Context, flavor_id: str) -> Flavor:
         try:
@@ -191,14 +196,19 @@ class ServerBoot:
             drafts = self._drafts(request, found, count)
             try:
                 with self._tracer.span("db", "record server", attributes={"count": count}) as span:
-                    made = await self._servers.create(context, drafts, found.limits)
+                    made = await self._servers.create(context, drafts, self._config.quota)
                     span.attributes["server_id"] = made[0].id
                     return made
             except QuotaExceeded:
-                usage = await self._quotas.usage(context.project_id, context.user_id)
-                count = largest_count(usage, found.limits, found.flavor, at_most=count - 1)
+                count = await self._room(context, found.flavor, at_most=count - 1)
                 if count < request.min_count:
                     raise
+
+    async def _room(self, context: Context, flavor: Flavor, at_most: int) -> int:
+        """How many servers of this flavor the quotas of project and user leave."""
+        found = await self._quotas.standing(context.project_id, context.user_id, self._config.quota)
+        count = largest_count(found.of_project, found.limits.project, flavor, at_most)
+        return largest_count(found.of_user, found.limits.enforced_on_user, flavor, count)
 
     def _drafts(self, request: BootRequest, found: _Checked, count: int) -> Sequence[NewServer]:
         reservation = "r-" + "".join(secrets.choice(_RESERVATION_LETTERS) for _ in range(8))
@@ -233,6 +243,7 @@ class ServerBoot:
                     files=request.files,
                     force_host=request.force_host,
                     hints=request.hints,
+                    group_id=request.group_id,
                 )
             )
         return drafts
