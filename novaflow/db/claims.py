@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from novaflow.config import Scheduler
+from novaflow.db.database_time import database_time
 from novaflow.db.schema.compute import servers
 from novaflow.db.schema.hosts import hosts
 from novaflow.models import Flavor
@@ -32,6 +33,7 @@ _TAKE: Final = (
         ram_mb_used=hosts.c.ram_mb_used + bindparam("b_ram_mb"),
         disk_gb_used=hosts.c.disk_gb_used + bindparam("b_disk_gb"),
         servers=hosts.c.servers + 1,
+        changed_at=database_time(),
     )
 )
 _GIVE_BACK: Final = (
@@ -42,9 +44,11 @@ _GIVE_BACK: Final = (
         ram_mb_used=hosts.c.ram_mb_used - bindparam("b_ram_mb"),
         disk_gb_used=hosts.c.disk_gb_used - bindparam("b_disk_gb"),
         servers=hosts.c.servers - 1,
+        changed_at=database_time(),
     )
 )
-_LOCK: Final = select(hosts.c.name).where(hosts.c.name == bindparam("b_host")).with_for_update()
+_USED: Final = ("vcpus_used", "ram_mb_used", "disk_gb_used", "servers")
+_LOCK: Final = select(*(hosts.c[name] for name in _USED)).where(hosts.c.name == bindparam("b_host")).with_for_update()
 _SUM: Final = select(
     func.coalesce(func.sum(servers.c.vcpus), 0),
     func.coalesce(func.sum(servers.c.ram_mb), 0),
@@ -73,13 +77,16 @@ async def give_back(connection: AsyncConnection, host: str, *, vcpus: int, ram_m
     await connection.execute(_GIVE_BACK, taken)
 
 
-async def recount(connection: AsyncConnection, host: str) -> None:
-    """Set the counters of `host` to what its servers take.
+async def recount(connection: AsyncConnection, host: str) -> bool:
+    """Set the counters of `host` to what its servers take; True when they were wrong.
 
     The host's row is locked first: a claim or release that is under way either has changed it, and then this
     waits and sees its server, or will change it afterwards by its own difference.
     """
-    await connection.execute(_LOCK, {"b_host": host})
+    before = (await connection.execute(_LOCK, {"b_host": host})).one_or_none()
     vcpus, ram_mb, disk, count = (await connection.execute(_SUM, {"b_host": host})).one()
     used = {"vcpus_used": int(vcpus), "ram_mb_used": int(ram_mb), "disk_gb_used": int(disk), "servers": count}
-    await connection.execute(update(hosts).where(hosts.c.name == host).values(**used))
+    if before is None or tuple(before) == tuple(used[name] for name in _USED):
+        return False
+    await connection.execute(update(hosts).where(hosts.c.name == host).values(**used, changed_at=database_time()))
+    return True

@@ -35,6 +35,19 @@ _IDLE: Final = (
 )
 
 
+_BUILDING: Final = (
+    select(*SERVER_COLUMNS)
+    .where(
+        servers.c.vm == Vm.BUILDING,
+        servers.c.task != Task.DELETING,
+        servers.c.is_deleted == false(),
+        servers.c.created_at <= bindparam("b_before"),
+    )
+    .order_by(servers.c.created_at)
+    .limit(bindparam("b_limit"))
+)
+
+
 async def judge(connection: AsyncConnection, host: str, server_ids: Sequence[str]) -> dict[str, Verdict]:
     """A verdict on each of these servers. A server that moves is spared on both of its hosts."""
     verdicts = dict.fromkeys(server_ids, Verdict.UNKNOWN)
@@ -53,3 +66,8 @@ async def idle_since(connection: AsyncConnection, vm: Vm, before: datetime, limi
     """Servers that have been in this state, with nothing being done to them, since `before` or longer; the longest first."""
     rows = await connection.execute(_IDLE, {"b_vm": vm, "b_before": before, "b_limit": limit})
     return [server_of(row) for row in rows]
+
+
+async def building_since(connection: AsyncConnection, before: datetime, limit: int) -> list[Server]:
+    """Servers that were made before `before` and are still being built; the oldest first."""
+    return [server_of(row) for row in await connection.execute(_BUILDING, {"b_before": before, "b_limit": limit})]

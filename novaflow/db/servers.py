@@ -400,6 +400,10 @@ class Servers:
         """Servers that have been in this state, with nothing being done to them, since `before` or longer."""
         return await self._db.read(partial(judging.idle_since, vm=vm, before=before, limit=limit))
 
+    async def building_since(self, before: datetime, limit: int) -> Sequence[Server]:
+        """Servers that were made before `before` and are still being built."""
+        return await self._db.read(partial(judging.building_since, before=before, limit=limit))
+
     async def record_power(self, host: str, server_id: str, power: Power) -> Server | None:
         """Note a server's power state. The server, if that is news and no task is busy with it; else None."""
         values = {"b_id": server_id, "b_host": host, "b_power": power, "b_now": self._clock.now()}

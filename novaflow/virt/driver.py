@@ -78,6 +78,7 @@ class Incoming(Value, frozen=True, kw_only=True):
     kind: str  # the driver's: fake or libvirt
     uri: str  # how the source reaches the destination's hypervisor
     xml: str = ""  # the domain as the destination wants it
+    address: str = ""  # where its memory and disks are sent
 
 
 class Console(Value, frozen=True, kw_only=True):
@@ -122,6 +123,10 @@ class Driver(Protocol):
 
     async def guests(self) -> list[GuestState]:
         """Every guest of ours on this host, running or not; not the parked ones."""
+        ...
+
+    async def leftovers(self) -> list[str]:
+        """The ids under which files are here that belong to no guest, parked or not: what a crash left, or what is just being made."""
         ...
 
     async def power(self, server_id: str) -> Power:

@@ -1,6 +1,7 @@
 """One compute host: what its workers share."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from novaflow.clock import Clock
 from novaflow.config import Config
@@ -15,10 +16,11 @@ from services.compute.slots import Slots
 class ComputeHost:
     """A host's hypervisor, its line to the conductor, and who works on which server.
 
-    `told` is the power state by server that the conductor was last told, so that only news is reported.
+    `directory` is where it keeps what is its own. `told` is the power state by server that the conductor was last told, so that only news is reported.
     """
 
     name: str
+    directory: Path
     driver: Driver
     records: Records
     config: Config

@@ -52,6 +52,10 @@ class FakeDriver(Living, Remembering, Rescuing, Moving, Migrating, Showing):
         """Every guest, on or off."""
         return [GuestState(server_id=guest.server_id, power=guest.power) for guest in self._host.all()]
 
+    async def leftovers(self) -> list[str]:
+        """Guests that were expected from another host and have not come."""
+        return [server_id for server_id in self._host.files.expected_ids() if self._host.files.guest(server_id) is None]
+
     async def snapshot(self, server_id: str, path: Path) -> None:
         """A qcow2 file that is as large inside as the disk and notes what is on it. The guest's end ends this too."""
         async with self._host.alone("snapshot", server_id):

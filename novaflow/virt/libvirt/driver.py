@@ -11,21 +11,24 @@ from pathlib import Path
 from typing import Final
 
 import libvirt
+import msgspec
 
 from novaflow.models import HostResources
 from novaflow.states import Power
 from novaflow.virt import kvm
 from novaflow.virt.checks import GIB
 from novaflow.virt.domain_facts import Machine
-from novaflow.virt.driver import BootSource, Console, Diagnostics, GuestFile, GuestSpec, GuestState
+from novaflow.virt.driver import BootSource, Console, Diagnostics, GuestFile, GuestSpec, GuestState, Incoming
 from novaflow.virt.events import PowerEvents
 from novaflow.virt.libvirt import (
     agent,
+    arrivals,
     building,
     diagnostics,
     domains,
     leftovers,
     memory,
+    migration,
     parking,
     power,
     rescue,
@@ -36,6 +39,7 @@ from novaflow.virt.libvirt.connection import Connection, release, share
 from novaflow.virt.libvirt.embed import prepare_root
 from novaflow.virt.libvirt.failures import failures
 from novaflow.virt.libvirt.host import LibvirtHost
+from novaflow.virt.libvirt.route import Route
 from novaflow.virt.machine import qemu_version
 
 _EMBED: Final = "qemu:///embed"
@@ -54,12 +58,13 @@ class LibvirtDriver:
         directory: Path,
         on_notice: Callable[[str], None],
         has_vnc: bool = True,
+        route: Route,
     ) -> None:
         self._uri = uri
         self._virt_type = virt_type
         self._directory = directory
         self._has_vnc = has_vnc
-        self._host = LibvirtHost(host, directory, on_notice)
+        self._host = LibvirtHost(host, directory, on_notice, route)
         self._events = PowerEvents()
         self._version = 0  # of QEMU
         self._warming: asyncio.Task[None] | None = None
@@ -93,7 +98,8 @@ class LibvirtDriver:
         host = self._host
         disk_gb = shutil.disk_usage(host.files.directory).total // GIB
         with failures("resources", f"host {host.name}"):
-            return await host.connection.run(domains.resources, host.name, disk_gb, self._version)
+            found = await host.connection.run(domains.resources, host.name, disk_gb, self._version)
+        return msgspec.structs.replace(found, host_ip=host.route.address)
 
     async def guests(self) -> list[GuestState]:
         """Every domain that is ours. Console logs that have grown too large are cut on the way."""
@@ -103,6 +109,12 @@ class LibvirtDriver:
             for guest in found:
                 self._host.files.trim_console(guest.server_id)
             return found
+
+    async def leftovers(self) -> list[str]:
+        """Directories without a domain of ours."""
+        with failures("leftovers", f"host {self._host.name}"):
+            found = await self._host.run(domains.list_guests)
+            return sorted(set(self._host.files.all_ids()) - {guest.server_id for guest in found})
 
     async def power(self, server_id: str) -> Power:
         """NOSTATE when there is no such guest of ours."""
@@ -181,6 +193,22 @@ class LibvirtDriver:
     async def forget_parked(self, server_id: str) -> None:
         """Only its files are left of it, and they go."""
         await parking.forget_parked(self._host, server_id)
+
+    async def prepare_incoming(self, guest: GuestSpec, disk_bytes: dict[str, int]) -> Incoming:
+        """Empty disks for a guest that comes running."""
+        return await arrivals.prepare_incoming(self._host, guest, disk_bytes)
+
+    async def disk_sizes(self, server_id: str) -> dict[str, int]:
+        """By libvirt."""
+        return await migration.disk_sizes(self._host, server_id)
+
+    async def migrate(self, server_id: str, incoming: Incoming) -> None:
+        """From libvirt to libvirt."""
+        await migration.migrate(self._host, server_id, incoming)
+
+    async def finish_incoming(self, server_id: str) -> None:
+        """All of it is here."""
+        await arrivals.finish_incoming(self._host, server_id)
 
     async def console_output(self, server_id: str, max_bytes: int) -> bytes:
         """The end of console.log."""
