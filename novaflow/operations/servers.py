@@ -10,7 +10,7 @@ from typing import Any, Final
 from novaflow.config import Config
 from novaflow.db.quotas import Quotas
 from novaflow.db.servers import ServerQuery, Servers
-from novaflow.errors import Invalid, Missing, WrongState
+from novaflow.errors import Invalid, Locked, Missing, WrongState
 from novaflow.models import Context, Server, ServerName
 from novaflow.operations.boot_rules import check_metadata
 from novaflow.operations.rights import admin_only
@@ -18,7 +18,7 @@ from novaflow.states import Vm
 
 MAX_TAGS: Final = 50
 
-_ANNOTATED_IN: Final = (Vm.ACTIVE, Vm.STOPPED)
+_ANNOTATED_IN: Final = (Vm.ACTIVE, Vm.PAUSED, Vm.SUSPENDED, Vm.STOPPED)
 _USER_DATA_RULE: Final = "os_compute_api:os-extended-server-attributes"
 Annotation = Mapping[str, Any]
 
@@ -59,19 +59,20 @@ class ServerOperations:
         return await self._servers.update(server_id, visible_project(context), **changes)
 
     async def add_metadata(self, context: Context, server_id: str, items: dict[str, str]) -> dict[str, str]:
-        """Set these items and keep the others; answers all of them. Raises WrongState, LimitExceeded."""
+        """Set these items and keep the others; answers all of them. Raises Locked, WrongState, LimitExceeded."""
         return await self._set_metadata(context, server_id, lambda server: {**server.metadata, **items})
 
     async def replace_metadata(self, context: Context, server_id: str, items: dict[str, str]) -> dict[str, str]:
-        """Set these items and drop the others. Raises WrongState, LimitExceeded."""
+        """Set these items and drop the others. Raises Locked, WrongState, LimitExceeded."""
         return await self._set_metadata(context, server_id, lambda _: items)
 
     async def remove_metadata(self, context: Context, server_id: str, key: str) -> None:
-        """Drop one item; raises Missing when there is none, WrongState."""
+        """Drop one item; raises Missing when there is none, Locked, WrongState."""
 
         def without_it(server: Server) -> Annotation:
             if key not in server.metadata:
                 raise Missing(reason="Metadata item was not found")
+            _refuse_locked(context, server)
             _refuse_unsettled(server, "delete metadata")
             return {"metadata": {name: value for name, value in server.metadata.items() if name != key}}
 
@@ -121,12 +122,19 @@ class ServerOperations:
         limits = await self._quotas.limits(project_id, self._config.quota)
 
         def set_items(server: Server) -> Annotation:
+            _refuse_locked(context, server)
             _refuse_unsettled(server, "update metadata")
             metadata = items(server)
             check_metadata(metadata, limits)
             return {"metadata": metadata}
 
         return (await self._servers.annotate(server_id, project_id, set_items)).metadata
+
+
+def _refuse_locked(context: Context, server: Server) -> None:
+    """A lock keeps everybody but administrators from the metadata; of tags and the description Nova does not ask."""
+    if server.is_locked and not context.is_admin:
+        raise Locked(server_id=server.id)
 
 
 def _refuse_unsettled(server: Server, action: str) -> None:

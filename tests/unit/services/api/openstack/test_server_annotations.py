@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from novaflow.config import Config
+from novaflow.db.schema.compute import servers
 from novaflow.models import QuotaLimits
+from novaflow.states import Task, Vm
 from tests.support.compute_api import Reply
 from tests.support.server_world import World, server_world
 
@@ -23,6 +26,12 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 async def ask(world: World, method: str, path: str, body: object = None, *, who: str = "alice") -> Reply:
     return await world.api.ask(method, f"/servers/{path}", body, who=who, version=NEW)
+
+
+async def put_into(world: World, server_id: str, **columns: Any) -> None:
+    """Have a server be in a state without taking it there."""
+    statement = update(servers).where(servers.c.id == server_id).values(**columns)
+    await world.api.database.write(lambda connection: connection.execute(statement))
 
 
 async def test_metadata_is_added_replaced_and_taken_away(world: World) -> None:
@@ -106,6 +115,53 @@ async def test_a_server_being_built_cannot_be_annotated(
 
     assert reply.status == HTTPStatus.CONFLICT
     assert reply.message == f"Cannot '{action}' instance {server_id} while it is in vm_state building"
+
+
+@pytest.mark.parametrize("vm", [Vm.ACTIVE, Vm.PAUSED, Vm.SUSPENDED, Vm.STOPPED])
+@pytest.mark.parametrize("task", [Task.IDLE, Task.IMAGE_SNAPSHOT])
+async def test_a_server_that_is_up_or_at_rest_is_annotated_whatever_it_is_doing(
+    world: World, vm: Vm, task: Task
+) -> None:
+    server_id = await world.active()
+    await put_into(world, server_id, vm=vm, task=task)
+
+    metadata = await ask(world, "POST", f"{server_id}/metadata", {"metadata": {"b": "2"}})
+    tags = await ask(world, "PUT", f"{server_id}/tags", {"tags": ["a"]})
+
+    assert (metadata.status, tags.status) == (HTTPStatus.OK, HTTPStatus.OK)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "metadata", {"metadata": {"b": "2"}}),
+        ("PUT", "metadata", {"metadata": {}}),
+        ("PUT", "metadata/a", {"meta": {"a": "2"}}),
+        ("DELETE", "metadata/a", None),
+    ],
+)
+async def test_only_administrators_change_the_metadata_of_a_locked_server(
+    world: World, method: str, path: str, body: object
+) -> None:
+    server_id = await world.active(metadata={"a": "1"})
+    await put_into(world, server_id, is_locked=True)
+
+    refused = await ask(world, method, f"{server_id}/{path}", body)
+    done = await ask(world, method, f"{server_id}/{path}", body, who="admin")
+
+    assert (refused.status, refused.message) == (HTTPStatus.CONFLICT, f"Instance {server_id} is locked")
+    assert done.status in (HTTPStatus.OK, HTTPStatus.NO_CONTENT)
+
+
+async def test_a_locked_server_is_tagged_and_described_all_the_same(world: World) -> None:
+    server_id = await world.active()
+    await put_into(world, server_id, is_locked=True)
+
+    tagged = await ask(world, "PUT", f"{server_id}/tags", {"tags": ["a"]})
+    described = await ask(world, "PUT", server_id, {"server": {"description": "the locked one"}})
+
+    assert (tagged.status, described.status) == (HTTPStatus.OK, HTTPStatus.OK)
+    assert described.body["server"]["description"] == "the locked one"
 
 
 async def test_tags_are_set_added_and_taken_away(world: World) -> None:
