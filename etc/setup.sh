@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 PACKAGES="ca-certificates python3 python3-venv python3-dev gcc pkg-config
- libvirt-dev libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils
+ libvirt-dev libvirt-daemon libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils
  e2fsprogs busybox-static syslinux syslinux-common mtools
  rabbitmq-server mariadb-server librabbitmq-dev"
 # What those packages, and those they need, would have the machine start at every boot.

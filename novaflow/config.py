@@ -130,6 +130,8 @@ class Conductor(Section, frozen=True, kw_only=True):
     task_lease: float = 60.0  # seconds without a sign of life before a task is ordered again; doubles
     task_attempts: int = 5  # orders of one task before it ends with a fault
     recovery_interval: float = 10.0  # seconds between two looks
+    timer_interval: float = 60.0  # seconds between two looks for what is due
+    audit_interval: float = 600.0  # seconds between two countings of quota and room
 
 
 class Network(Section, frozen=True, kw_only=True):
@@ -147,11 +149,19 @@ class Compute(Section, frozen=True, kw_only=True):
     vnc: bool = True  # a screen for every real guest, served on this machine only
     hosts: int = 1  # compute hosts in one process, for experiments
     host: str = ""  # this host's name; empty: the machine's
+    my_ip: str = "127.0.0.1"  # where other hosts reach this one
+    live_migration_uri: str = ""  # how the libvirt of other hosts reaches this one's; empty: by the socket that virt names
+    live_migration_timeout: float = 800.0  # seconds a running guest may take to move before it stays
     availability_zone: str = "nova"
     heartbeat_interval: float = 10.0
     service_down_time: float = 60.0  # seconds without a heartbeat before a service counts as down
     spawns_at_once: int = 4
     stop_timeout: float = 60.0  # seconds a guest may take to power itself off
+    sync_power_state_interval: float = 600.0  # seconds between two comparisons of guests and records
+    resume_guests_state_on_host_boot: bool = True  # start what ran before the machine went down
+    instance_build_timeout: float = 0.0  # seconds a build may take before it ends in error; 0: as long as recovery lets it
+    rescue_timeout: float = 0.0  # seconds before a rescued server gets its own system again; 0: never
+    resize_confirm_window: float = 0.0  # seconds before a resize is confirmed by itself; 0: never
     console_bytes: int = 102400  # kept of a guest's console for the API
     image_cache_bytes: int = 64 * 2**30  # of cached images before those that no guest uses go
     image_cache_interval: float = 2400.0  # seconds between two looks at them; Nova's image_cache_manager_interval

@@ -16,6 +16,7 @@ from novaflow.errors import GuestFailed, Invalid
 from novaflow.models import HostResources
 from novaflow.virt.driver import Driver
 from novaflow.virt.fake import FakeDriver
+from novaflow.virt.libvirt.route import Route
 
 EMBEDDED: Final = "qemu:///embed"
 INSTALL_BINDING: Final = "install libvirt-dev, pkg-config, gcc and python3-dev, then `pip install novaflow[libvirt]`"
@@ -55,7 +56,13 @@ def open_driver(
     from novaflow.virt.libvirt.driver import LibvirtDriver  # 0.1 s and 8 MiB: only for whoever uses it
 
     return LibvirtDriver(
-        uri, settings.virt_type, host=host, directory=directory, on_notice=on_notice, has_vnc=settings.vnc
+        uri,
+        settings.virt_type,
+        host=host,
+        directory=directory,
+        on_notice=on_notice,
+        has_vnc=settings.vnc,
+        route=Route(address=settings.my_ip, uri=settings.live_migration_uri, timeout=settings.live_migration_timeout),
     )
 
 

@@ -10,12 +10,13 @@ from novaflow.errors import GuestFailed
 from novaflow.states import Power
 from novaflow.virt.driver import Driver, GuestSpec, GuestState, Incoming
 from tests.support.hypervisors import Hypervisor, hypervisor_of
+from tests.support.libvirtd import two_daemons
 
 
-@pytest.fixture(params=["fake"])
+@pytest.fixture(params=["fake", "libvirtd"])
 async def hypervisor(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Hypervisor]:
     """Those whose hosts can reach each other."""
-    async with hypervisor_of(request.param, tmp_path) as made:
+    async with two_daemons(tmp_path) if request.param == "libvirtd" else hypervisor_of(request.param, tmp_path) as made:
         yield made
 
 

@@ -37,10 +37,15 @@ def prepare_root(directory: Path, aliases: Path = Path("/tmp")) -> Path:  # noqa
     (root / "etc").mkdir(parents=True, exist_ok=True)
     if os.geteuid() == 0:
         (root / "etc" / "qemu.conf").write_text(QEMU_CONF)
-    short = root if len(str(root)) <= LONGEST_ROOT else _alias(root, aliases)
+    short = shortened(root, aliases)
     if os.geteuid() != 0:
         _keep_out_of_home(short)
     return short
+
+
+def shortened(root: Path, aliases: Path = Path("/tmp"), longest: int = LONGEST_ROOT) -> Path:  # noqa: S108
+    """`root` itself, or a short link to it where libvirt's sockets below would have too long a path; raises CannotEmbed, OSError."""
+    return root if len(str(root)) <= longest else _alias(root, aliases)
 
 
 def _keep_out_of_home(root: Path) -> None:

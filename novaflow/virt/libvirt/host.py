@@ -14,6 +14,7 @@ from novaflow.virt.interruptions import Interruptions
 from novaflow.virt.libvirt import leftovers
 from novaflow.virt.libvirt.connection import Connection
 from novaflow.virt.libvirt.failures import failures
+from novaflow.virt.libvirt.route import Route
 from novaflow.virt.locks import GuestLocks
 
 P = ParamSpec("P")
@@ -23,8 +24,9 @@ T = TypeVar("T")
 class LibvirtHost:
     """One host. `machine` and the connection are there once the driver is open."""
 
-    def __init__(self, name: str, directory: Path, on_notice: Callable[[str], None]) -> None:
+    def __init__(self, name: str, directory: Path, on_notice: Callable[[str], None], route: Route) -> None:
         self.name = name
+        self.route = route
         self.files = InstanceFiles(directory / name)
         self.owner = Owner(host=name, directory=str(self.files.directory))
         self.machine = Machine(virt_type="qemu", emulator="")

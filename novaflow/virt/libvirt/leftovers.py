@@ -1,4 +1,4 @@
-"""What a process that was killed in the middle left behind: a copying that QEMU goes on with, a guest half parked.
+"""What a process that was killed in the middle left behind: a copying or a migration that goes on, a guest half parked.
 
 Each is recognised by a file in the guest's directory that is written first and removed last.
 """
@@ -16,16 +16,20 @@ from novaflow.virt.libvirt import domains
 from novaflow.virt.libvirt.connection import Connection
 
 COPYING: Final = "copying"  # holds the path of the file that a snapshot is being written to
+LEAVING: Final = "leaving"  # to be with a guest that migrates; holds where to
 _ABORT_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.05
 
 
 async def clear(connection: Connection, files: InstanceFiles, owner: Owner, server_id: str) -> None:
-    """Make the guest what it was before an interrupted snapshot. Nearly free where there is nothing to do."""
-    marker = files.of(server_id) / COPYING
+    """Make the guest what it was before an interrupted snapshot or migration. Nearly free where there is nothing to do."""
+    marker, leaving = files.of(server_id) / COPYING, files.of(server_id) / LEAVING
     if marker.exists():
         await connection.run(end_job, owner, server_id)
         await asyncio.to_thread(_remove, marker)
+    if leaving.exists():
+        await connection.run(end_job, owner, server_id)
+        await connection.run(_finish_leaving, owner, files, server_id)
 
 
 async def clear_all(connection: Connection, files: InstanceFiles, owner: Owner) -> None:
@@ -64,6 +68,14 @@ def is_at_work(domain: libvirt.virDomain) -> bool:
 def _remove(marker: Path) -> None:
     Path(marker.read_text()).unlink(missing_ok=True)
     marker.unlink()
+
+
+def _finish_leaving(link: libvirt.virConnect, owner: Owner, files: InstanceFiles, server_id: str) -> None:
+    """When all of a guest has arrived it is forgotten here: then its files are nobody's."""
+    if domains.look(link, owner, server_id) is None:
+        files.remove(server_id)
+    else:
+        (files.of(server_id) / LEAVING).unlink()
 
 
 def _finish_parking(link: libvirt.virConnect, owner: Owner, files: InstanceFiles, server_id: str) -> None:
