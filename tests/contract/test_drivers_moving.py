@@ -236,6 +236,7 @@ async def test_a_resize_that_is_confirmed_leaves_only_the_resized_guest(hypervis
     guest = await parked(hypervisor)
     files = await hypervisor.driver.parked_files(guest.server_id)
     await hypervisor.driver.adopt(of_flavor(hypervisor, guest, LARGER), files, is_running=True)
+    await hypervisor.said(guest.server_id, times=2)
 
     await hypervisor.driver.forget_parked(guest.server_id)
 

@@ -102,7 +102,7 @@ async def clear(driver: Driver) -> None:
     """Remove every guest and every parked one."""
     for guest in await driver.guests():
         await driver.destroy(guest.server_id)
-    for server_id in await driver.parked() if hasattr(driver, "parked") else ():
+    for server_id in await driver.parked():
         await driver.destroy(server_id)
 
 
