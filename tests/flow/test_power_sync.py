@@ -3,10 +3,7 @@
 import asyncio
 from pathlib import Path
 
-import msgspec
-
 from novaflow.states import Power, Vm
-from novaflow.virt.fake import FakeGuest
 from tests.support.cloud import cloud
 
 
@@ -81,19 +78,3 @@ async def test_ordinary_work_is_not_reported_as_news(tmp_path: Path) -> None:
         await asyncio.sleep(1.2)  # longer than a change must last before it is looked at
 
         assert "cast conductor.report_power" not in world.hops("publish")
-
-
-async def test_a_guest_that_is_none_of_this_clouds_servers_is_removed_at_the_start(tmp_path: Path) -> None:
-    async with cloud(tmp_path) as world:
-        (server,) = await world.boot()
-        await world.processes["compute"].kill()
-        stray = "99999999-9999-4999-8999-999999999999"
-        home = tmp_path / "c-1" / "guests"
-        guest = FakeGuest(server_id=stray, name="lost", hostname="lost", power=Power.RUNNING)
-        (home / f"{stray}.json").write_bytes(msgspec.json.encode(guest))
-        await world.processes["compute"].start()
-
-        async def is_clean() -> bool:
-            return world.guests() == {server.id: [server.host]}
-
-        await world.until(is_clean)
