@@ -12,6 +12,7 @@ from novaflow.virt.driver import GuestSpec
 from novaflow.virt.hardware import read_hardware
 
 MIB: Final = 2**20
+DISKS: Final = ("disk", "ephemeral", "swap")
 _HOSTNAME: Final = re.compile(rb'"hostname": ?"([^"\\]*)"')
 _TEXT_KEPT: Final = 65536  # characters of a console
 
@@ -41,7 +42,7 @@ class FakeGuest(Value, frozen=True, kw_only=True):
     console: str = ""
     vcpus: int = 1
     ram_mb: int = 0
-    disks: dict[str, int] = msgspec.field(default_factory=dict)  # virtual bytes by file name: disk, ephemeral, swap
+    disks: dict[str, int] = msgspec.field(default_factory=dict)  # virtual bytes by file name, of DISKS
     content: str = ""
     memory: Memory = Memory()
     is_saved: bool = False
@@ -69,11 +70,7 @@ class FakeGuest(Value, frozen=True, kw_only=True):
 def made(spec: GuestSpec, *, content: str, disk_bytes: int) -> FakeGuest:
     """A guest as `spec` wants it, that has not been started yet. `disk_bytes` is its root disk's size; 0: it has none."""
     hardware = read_hardware(spec.flavor, spec.properties)
-    disks = {
-        "disk": disk_bytes,
-        "ephemeral": spec.flavor.ephemeral_gb * GIB,
-        "swap": spec.flavor.swap_mb * MIB,
-    }
+    sizes = (disk_bytes, spec.flavor.ephemeral_gb * GIB, spec.flavor.swap_mb * MIB)
     return FakeGuest(
         server_id=spec.server_id,
         name=spec.name,
@@ -82,7 +79,7 @@ def made(spec: GuestSpec, *, content: str, disk_bytes: int) -> FakeGuest:
         boots=0,
         vcpus=spec.flavor.vcpus,
         ram_mb=spec.flavor.ram_mb,
-        disks={name: size for name, size in disks.items() if size},
+        disks={name: size for name, size in zip(DISKS, sizes, strict=True) if size},
         content=content,
         macs=tuple(address.mac for address in spec.addresses),
         has_config_drive=bool(spec.config_drive),

@@ -6,7 +6,7 @@ from typing import Final
 from novaflow.states import Power
 from novaflow.virt.driver import GuestSpec, Incoming
 from novaflow.virt.fake.files import HostFiles
-from novaflow.virt.fake.guest import FakeGuest, went_on
+from novaflow.virt.fake.guest import DISKS, FakeGuest, went_on
 from novaflow.virt.fake.host import FakeHost, check, refused
 
 KIND: Final = "fake"
@@ -22,6 +22,9 @@ class Migrating:
         async with self._host.alone("prepare_incoming", guest.server_id):
             await self._host.begin("prepare_incoming", guest.server_id)
             check("prepare_incoming", guest)
+            unknown = sorted(disk_bytes.keys() - set(DISKS))
+            if unknown:
+                raise refused("prepare_incoming", guest.server_id, f"no guest has a disk {unknown[0]!r}")
             if self._host.get(guest.server_id):
                 raise refused("prepare_incoming", guest.server_id, "there is a guest of this id on this host")
             self._host.expect(guest.server_id, disk_bytes)
@@ -32,10 +35,13 @@ class Migrating:
         return dict(self._host.known("disk_sizes", server_id).disks)
 
     async def migrate(self, server_id: str, incoming: Incoming) -> None:
-        """It goes on here until, by one rename, it is there."""
+        """It goes on here until, by one rename, it is there. One that got there in an earlier try is a success."""
         async with self._host.alone("migrate", server_id):
+            if self._has_arrived(server_id, incoming):
+                return
             self._fits(server_id, incoming)
-            await self._host.begin("migrate", server_id, self._host.delays.migrate)
+            with self._host.copying.allowed(server_id):
+                await self._host.begin("migrate", server_id, self._host.delays.migrate)
             there = self._fits(server_id, incoming)  # much may have changed in that time
             self._host.files.hand_over(server_id, there)
             self._host.lose(server_id)
@@ -51,6 +57,10 @@ class Migrating:
             if self._host.expect_no_more(server_id):
                 self._host.keep(went_on(guest) if guest.power == Power.RUNNING else guest)
                 self._host.tell(server_id, guest.power)
+
+    def _has_arrived(self, server_id: str, incoming: Incoming) -> bool:
+        is_ours = incoming.kind == KIND and self._host.get(server_id) is None
+        return is_ours and HostFiles(Path(incoming.uri)).guest(server_id) is not None
 
     def _fits(self, server_id: str, incoming: Incoming) -> HostFiles:
         """The destination's files; raises GuestFailed when the guest cannot go there."""

@@ -341,6 +341,22 @@ async def test_a_damaged_parked_guest_is_a_refusal(driver: FakeDriver, guest: Gu
     assert failed.value.operation == "unpark"
 
 
+async def test_a_slow_migration_ends_with_its_guest(guest: GuestSpec, tmp_path: Path) -> None:
+    driver = await host(tmp_path, delays=FakeDelays(migrate=60))
+    other = await host(tmp_path, "other")
+    await driver.spawn(guest)
+    incoming = await other.prepare_incoming(guest, await driver.disk_sizes(guest.server_id))
+    moving = asyncio.create_task(driver.migrate(guest.server_id, incoming))
+    await asyncio.sleep(0)
+
+    await driver.destroy(guest.server_id)
+
+    with pytest.raises(GuestFailed, match="destroyed meanwhile"):
+        await moving
+    assert await driver.guests() == []
+    assert await other.guests() == []
+
+
 async def test_a_slow_snapshot_ends_with_its_guest(guest: GuestSpec, tmp_path: Path) -> None:
     driver = await host(tmp_path, delays=FakeDelays(snapshot=60))
     await driver.spawn(guest)
