@@ -152,6 +152,9 @@ class Compute(Section, frozen=True, kw_only=True):
     my_ip: str = "127.0.0.1"  # where other hosts reach this one
     live_migration_uri: str = ""  # how the libvirt of other hosts reaches this one's; empty: by the socket that virt names
     live_migration_timeout: float = 800.0  # seconds a running guest may take to move before it stays
+    transfer_host: str = "127.0.0.1"  # where the disks of guests that are resized or migrated are fetched from
+    transfer_port: int = 0  # 0: a free one
+    transfer_timeout: float = 3600.0  # seconds the disks of one guest may take
     availability_zone: str = "nova"
     heartbeat_interval: float = 10.0
     service_down_time: float = 60.0  # seconds without a heartbeat before a service counts as down
@@ -162,6 +165,8 @@ class Compute(Section, frozen=True, kw_only=True):
     instance_build_timeout: float = 0.0  # seconds a build may take before it ends in error; 0: as long as recovery lets it
     rescue_timeout: float = 0.0  # seconds before a rescued server gets its own system again; 0: never
     resize_confirm_window: float = 0.0  # seconds before a resize is confirmed by itself; 0: never
+    allow_resize_to_same_host: bool = True  # Nova's default is false, which a cloud of one host has no use for
+    reclaim_instance_interval: float = 0.0  # seconds a deleted server is kept; 0: it is gone at once
     console_bytes: int = 102400  # kept of a guest's console for the API
     image_cache_bytes: int = 64 * 2**30  # of cached images before those that no guest uses go
     image_cache_interval: float = 2400.0  # seconds between two looks at them; Nova's image_cache_manager_interval

@@ -13,7 +13,7 @@ from novaflow.db import server_groups, tasks, usages
 from novaflow.db.ids import new_uuid, row_id
 from novaflow.db.schema.compute import server_builds, servers
 from novaflow.db.transitions import Transition, record
-from novaflow.models import Context, Flavor, ImageFacts, InjectedFile, QuotaLimits, Server, Value
+from novaflow.models import Context, Flavor, Hints, ImageFacts, InjectedFile, QuotaLimits, Server, Value
 from novaflow.quotas import ask_of
 from novaflow.states import SCHEDULING, Event, Power
 
@@ -46,7 +46,7 @@ class NewServer(Value, frozen=True, kw_only=True):
     public_key: str = ""
     image: ImageFacts | None = None
     force_host: str = ""
-    hints: dict[str, str] = msgspec.field(default_factory=dict)
+    hints: Hints = msgspec.field(default_factory=dict)
     group_id: str = ""  # the server group that it joins
 
     def __repr__(self) -> str:

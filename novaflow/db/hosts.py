@@ -9,15 +9,17 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, case, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.clock import Clock
 from novaflow.db import beats, claims
 from novaflow.db.database import Database
+from novaflow.db.database_time import database_time
 from novaflow.db.ids import new_uuid
 from novaflow.db.inserts import insert_once
 from novaflow.db.schema.hosts import hosts, services
+from novaflow.db.zones import zone_of
 from novaflow.errors import NotFound
 from novaflow.models import Host, HostResources, Value
 
@@ -47,7 +49,7 @@ _ALL: Final = (
         hosts.c.ram_mb_used,
         hosts.c.disk_gb_used,
         hosts.c.servers,
-        hosts.c.availability_zone,
+        zone_of(hosts.c.name, hosts.c.availability_zone).label("availability_zone"),
         services.c.is_enabled,
         services.c.is_forced_down,
         services.c.updated_at,
@@ -67,21 +69,23 @@ _SUMS: Final = (
     .join_from(hosts, services, and_(services.c.host == hosts.c.name, services.c.binary == COMPUTE))
     .where(services.c.is_enabled.is_(True))
 )
+_NEW_ZONE: Final = func.coalesce(bindparam("b_zone", type_=hosts.c.availability_zone.type), hosts.c.availability_zone)
+_IS_AS_BEFORE: Final = and_(hosts.c.resources == bindparam("b_resources"), hosts.c.availability_zone == _NEW_ZONE)
 _REFRESH: Final = (
     update(hosts)
     .where(hosts.c.name == bindparam("b_name"))
-    .values(
-        resources=bindparam("b_resources"),
-        vcpus=bindparam("b_vcpus"),
-        ram_mb=bindparam("b_ram_mb"),
-        disk_gb=bindparam("b_disk_gb"),
-        availability_zone=func.coalesce(
-            bindparam("b_zone", type_=hosts.c.availability_zone.type), hosts.c.availability_zone
-        ),
-        updated_at=bindparam("b_now"),
+    .ordered_values(
+        # First, since MariaDB lets an assignment see those before it.
+        (hosts.c.changed_at, case((_IS_AS_BEFORE, hosts.c.changed_at), else_=database_time())),
+        (hosts.c.resources, bindparam("b_resources")),
+        (hosts.c.vcpus, bindparam("b_vcpus")),
+        (hosts.c.ram_mb, bindparam("b_ram_mb")),
+        (hosts.c.disk_gb, bindparam("b_disk_gb")),
+        (hosts.c.availability_zone, _NEW_ZONE),
+        (hosts.c.updated_at, bindparam("b_now")),
     )
 )
-_ADD: Final = insert(hosts)
+_ADD: Final = insert(hosts).values(changed_at=database_time())
 
 
 class Hosts:
@@ -114,9 +118,17 @@ class Hosts:
 
         await self._db.write(work)
 
-    async def reconcile(self, name: str) -> None:
-        """Set what is claimed of a host to what its servers take; right also while servers are claimed and deleted."""
-        await self._db.write(partial(claims.recount, host=name))
+    async def names(self) -> list[str]:
+        """Every host's name."""
+
+        async def work(connection: AsyncConnection) -> list[str]:
+            return list((await connection.execute(select(hosts.c.name).order_by(hosts.c.name))).scalars())
+
+        return await self._db.read(work)
+
+    async def reconcile(self, name: str) -> bool:
+        """Set what is claimed of a host to what its servers take; right also while servers are claimed and deleted. True when it was wrong."""
+        return await self._db.write(partial(claims.recount, host=name))
 
     async def all(self, now: datetime, down_time: float) -> list[Host]:
         """Every host by name; one that showed no sign of life for `down_time` seconds before `now` is down."""

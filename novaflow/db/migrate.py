@@ -15,7 +15,7 @@ from novaflow.db.engines import SQLITE
 from novaflow.db.migrations import initial
 from novaflow.errors import ServiceUnavailable
 
-HEAD: Final = "0003"  # the newest revision in migrations/versions
+HEAD: Final = "0004"  # the newest revision in migrations/versions
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _LOCK_NAME: Final = "CONCAT('novaflow.', MD5(DATABASE()))"
 _LOCK_WAIT: Final = 60  # seconds

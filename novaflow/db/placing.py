@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.config import Scheduler
 from novaflow.db import claims, moving
+from novaflow.db.grouping import hold_to
 from novaflow.db.schema.compute import servers
 from novaflow.db.schema.hosts import hosts
 from novaflow.db.standing import lock
@@ -21,6 +22,7 @@ class HostFull(Exception):
 
 
 _WAITING: Final = (SCHEDULING, state_of(Vm.SHELVED_OFFLOADED, Task.UNSHELVING))
+_UNMOVED: Final = frozenset({Task.RESIZE_PREP, Task.MIGRATING, Task.REBUILDING})
 _ZONE: Final = select(hosts.c.availability_zone).where(hosts.c.name == bindparam("b_host")).scalar_subquery()
 _PLACE: Final = (
     update(servers)
@@ -48,42 +50,62 @@ async def place(
     flavor: Flavor,
     ratios: Scheduler,
     now: datetime,
+    group_id: str = "",
 ) -> None:
     """Put a server that waits for a host on `host`; fine when it is there already.
 
-    Raises HostFull, TaskSuperseded when the server is another task's or on another host.
+    Raises HostFull, GroupForbids, TaskSuperseded when the server is another task's or on another host.
     """
     values = {"b_id": server_id, "b_task_id": task_id, "b_host": host, "b_now": now}
     if (await connection.execute(_PLACE, values)).rowcount == 0:
         row = (await connection.execute(_PLACE_OF, {"b_id": server_id})).one_or_none()
         if row is None or (row.task_id, row.host) != (task_id, host):
             raise TaskSuperseded(server_id=server_id, task_id=task_id)
-    elif not await claims.take(connection, host, flavor, ratios):
+        return
+    if group_id:
+        await hold_to(connection, group_id, server_id, host)
+    if not await claims.take(connection, host, flavor, ratios):
         raise HostFull
 
 
 async def place_move(
-    connection: AsyncConnection, server_id: str, task_id: str, host: str, ratios: Scheduler, now: datetime
+    connection: AsyncConnection,
+    server_id: str,
+    task_id: str,
+    host: str,
+    ratios: Scheduler,
+    now: datetime,
+    group_id: str = "",
 ) -> None:
     """Claim room on `host` for a server that will move there; fine when the move has it already.
 
-    Raises HostFull, TaskSuperseded when the server is another task's or has been handed over.
+    Raises HostFull, GroupForbids, TaskSuperseded when the server is another task's, has been handed over, or has room on another host.
     """
-    server = await lock(connection, server_id)
-    move = await moving.current(connection, server_id) if server and server.task_id == task_id else None
-    if server is None or move is None or move.migration.task_id != task_id or server.host != move.migration.source_host:
+    move = await _waiting_move(connection, server_id, task_id)
+    if move is None or move.migration.claim_host not in (None, host):
         raise TaskSuperseded(server_id=server_id, task_id=task_id)
-    if move.migration.claim_host == host == move.migration.dest_host:
+    if move.migration.claim_host is not None:
         return
+    if group_id:
+        await hold_to(connection, group_id, server_id, host)
     if not await moving.claim(connection, move, host, ratios, now):
         raise HostFull
 
 
 async def unplace_move(connection: AsyncConnection, server_id: str, task_id: str, host: str, now: datetime) -> None:
     """Give back the claim of a move on `host`; fine when there is none. Raises TaskSuperseded when the server moved on."""
-    server = await lock(connection, server_id)
-    if server is None or server.task_id != task_id:
+    move = await _waiting_move(connection, server_id, task_id)
+    if move is None:
         raise TaskSuperseded(server_id=server_id, task_id=task_id)
-    move = await moving.current(connection, server_id)
-    if move and move.migration.claim_host == host and server.host == move.migration.source_host:
+    if move.migration.claim_host == host:
         await moving.unclaim(connection, move, now)
+
+
+async def _waiting_move(connection: AsyncConnection, server_id: str, task_id: str) -> moving.Move | None:
+    """The move of a server that has not begun to leave its host; the rows of both are locked."""
+    server = await lock(connection, server_id)
+    if server is None or server.task_id != task_id or server.state.task not in _UNMOVED:
+        return None
+    move = await moving.current(connection, server_id)
+    is_ours = move is not None and move.migration.task_id == task_id and server.host == move.migration.source_host
+    return move if is_ours else None

@@ -307,16 +307,25 @@ class Servers:
             return False
         return True
 
-    async def claim_move(self, server_id: str, task_id: str, host: str, ratios: config.Scheduler) -> bool:
+    async def claim_move(
+        self, server_id: str, task_id: str, host: str, ratios: config.Scheduler, *, group_id: str = ""
+    ) -> bool:
         """Take room on a host for a server that will move there; False when it is full now.
 
-        True again for a repeat with the same host; raises TaskSuperseded when the server moved on.
+        True again for a repeat with the same host; raises TaskSuperseded when the server moved on or has room on another host,
+        GroupForbids as `claim`.
         """
-        now = self._clock.now()
+        work = partial(
+            placing.place_move,
+            server_id=server_id,
+            task_id=task_id,
+            host=host,
+            ratios=ratios,
+            now=self._clock.now(),
+            group_id=group_id,
+        )
         try:
-            await self._db.write(
-                partial(placing.place_move, server_id=server_id, task_id=task_id, host=host, ratios=ratios, now=now)
-            )
+            await self._db.write(work)
         except placing.HostFull:
             return False
         return True
@@ -363,13 +372,13 @@ class Servers:
             raise TaskSuperseded(server_id=server_id, task_id=task_id)
         return server
 
-    async def assignment(self, server_id: str, task_id: str, host: str) -> Assignment:
-        """All that a host needs to know of a task it works on; raises TaskSuperseded when it is not this host's to do.
+    async def assignment(self, server_id: str, task_id: str, host: str | None = None) -> Assignment:
+        """All that is to know of a task that owns a server; raises TaskSuperseded when it does not, or is not `host`'s to do.
 
         Of a server that moves, both of its hosts are workers.
         """
         found = await self._db.read(partial(assigning.find, server_id=server_id, task_id=task_id))
-        if found is None or host not in assigning.workers(found):
+        if found is None or (host is not None and host not in assigning.workers(found)):
             raise TaskSuperseded(server_id=server_id, task_id=task_id)
         return found
 

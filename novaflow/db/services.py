@@ -5,20 +5,28 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import delete, exists, false, select, update
+from sqlalchemy import bindparam, case, delete, exists, false, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.clock import Clock
-from novaflow.db import beats
+from novaflow.db import aggregates, beats
 from novaflow.db.database import Database
+from novaflow.db.database_time import database_time
 from novaflow.db.hosts import COMPUTE
 from novaflow.db.ids import new_uuid
 from novaflow.db.schema.compute import servers
 from novaflow.db.schema.hosts import hosts, services
+from novaflow.db.zones import zone_of
 from novaflow.errors import Conflict, NotFound
 from novaflow.models import ServiceRecord
 
-_ALL: Final = select(services).order_by(services.c.id)
+# Of the services only the computes are put into zones by aggregates.
+_ZONE: Final = case((services.c.binary == COMPUTE, zone_of(services.c.host, services.c.zone)), else_=services.c.zone)
+_ALL: Final = select(
+    *(column for column in services.c if column is not services.c.zone), _ZONE.label("zone")
+).order_by(services.c.id)
+_HOST_OF: Final = select(services.c.host).where(services.c.id == bindparam("b_id"), services.c.binary == COMPUTE)
+_HOST_CHANGES: Final = update(hosts).where(hosts.c.name == bindparam("b_host")).values(changed_at=database_time())
 
 
 class Services:
@@ -65,6 +73,7 @@ class Services:
                 has_servers = select(exists().where(servers.c.host == row.host, servers.c.is_deleted == false()))
                 if (await connection.execute(has_servers)).scalar_one():
                     raise Conflict(reason=f"host {row.host} has servers")
+                await aggregates.forget_host(connection, row.host)
                 await connection.execute(delete(hosts).where(hosts.c.name == row.host))
 
         await self._db.write(work)
@@ -73,6 +82,9 @@ class Services:
         statement = update(services).where(services.c.id == service_id).values(**values)
 
         async def work(connection: AsyncConnection) -> None:
+            # The host's row first, as a beat of it does; its schedulers read what has changed.
+            if host := (await connection.execute(_HOST_OF, {"b_id": service_id})).scalar_one_or_none():
+                await connection.execute(_HOST_CHANGES, {"b_host": host})
             if (await connection.execute(statement)).rowcount == 0:
                 raise NotFound(kind="Service", key=str(service_id))
 

@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, PrimaryKeyConstraint, String, UniqueConstraint
 
 from novaflow.db.schema.metadata import Choice, JsonText, Key, LongText, Name, UtcDateTime, Uuid, table
-from novaflow.models import Address, Fault, Flavor, ImageFacts, InjectedFile, TaskParams
+from novaflow.models import Address, Fault, Flavor, Hints, ImageFacts, InjectedFile, TaskParams
 from novaflow.states import Event, Power, Task, Vm
 
 servers: Final = table(
@@ -69,7 +69,7 @@ server_builds: Final = table(
     Column("image", JsonText(ImageFacts)),
     Column("availability_zone", Name, nullable=False),  # as asked for; the server's own is where it is
     Column("force_host", Name, nullable=False),
-    Column("hints", JsonText(dict[str, str]), nullable=False),
+    Column("hints", JsonText(Hints), nullable=False),
 )
 
 # One row per transition. `id` is made before the first attempt to write it and sorts by time.

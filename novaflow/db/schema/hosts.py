@@ -8,6 +8,7 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    Index,
     Integer,
     PrimaryKeyConstraint,
     String,
@@ -32,6 +33,9 @@ hosts: Final = table(
     Column("servers", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    # The last change of what a scheduler decides upon, its service's flags too, by the database's clock; a beat changes nothing.
+    Column("changed_at", UtcDateTime, nullable=False),
+    Index(None, "changed_at"),
 )
 
 services: Final = table(

@@ -11,8 +11,9 @@ from aiohttp import web
 
 from novaflow.config import Network
 from novaflow.errors import Invalid
-from novaflow.models import NETWORKS_HINT, NO_NETWORK, InjectedFile
+from novaflow.models import NETWORKS_HINT, NO_NETWORK, Hints, InjectedFile
 from novaflow.operations.server_boot import BootRequest
+from novaflow.placement.rules.query import parsed
 from services.api.openstack.frame import Api, checked, context, links, microversion, read_json, reply
 from services.api.openstack.microversion import Version
 from services.api.openstack.schema import is_uuid
@@ -23,6 +24,7 @@ from services.web import SPAN
 # No letters that are mistaken for one another; one of each group at least (nova/utils.py, DEFAULT_PASSWORD_SYMBOLS).
 _PASSWORD_GROUPS: Final = ("23456789", "ABCDEFGHJKLMNPQRSTUVWXYZ", "abcdefghijkmnopqrstuvwxyz")
 _PASSWORD_LENGTH: Final = 12
+_UUID_HINTS: Final = ("group", "same_host", "different_host")
 _NETWORKS: Final = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
 _DEVICES_REFUSED: Final = (
     "Block Device Mapping is Invalid: only the server's own image at boot index 0, to a local disk, is supported."
@@ -168,11 +170,22 @@ def _counts(server: Mapping[str, Any]) -> tuple[int, int]:
     return fewest, most
 
 
-def _hints(body: Mapping[str, Any]) -> dict[str, str]:
-    """Scheduler hints as strings; those that are more are kept as JSON."""
+def _hints(body: Mapping[str, Any]) -> Hints:
+    """Scheduler hints as texts and lists of texts; those that are more are kept as JSON. Raises Invalid for a query that cannot be held."""
     given = dict(body.get("os:scheduler_hints", body.get("OS-SCH-HNT:scheduler_hints", {})))
     if body["server"].get("networks") == NO_NETWORK:
         given[NETWORKS_HINT] = NO_NETWORK
-    return {
-        key: value if isinstance(value, str) else msgspec.json.encode(value).decode() for key, value in given.items()
-    }
+    hints = {key: _hint(key, value) for key, value in given.items()}
+    if isinstance(query := hints.get("query"), str):
+        parsed(query)
+    return hints
+
+
+def _hint(key: str, value: object) -> str | tuple[str, ...]:
+    if isinstance(value, list) and all(isinstance(one, str) for one in value) and key != "query":
+        return tuple(_canonical(key, one) for one in value)
+    return _canonical(key, value) if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _canonical(key: str, value: str) -> str:
+    return str(uuid.UUID(value)) if key in _UUID_HINTS else value

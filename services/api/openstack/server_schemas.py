@@ -50,7 +50,24 @@ _DEVICE: Final = {
     "disk_bus": text(max_length=255),
     "boot_index": _BOOT_INDEX,
 }
-_HINTS: Final = record({}, is_open=True)
+_MOST_SERVERS_IN_A_HINT: Final = 100
+_SERVERS: Final = either(
+    array(identifier, max_items=_MOST_SERVERS_IN_A_HINT, is_unique=True), identifier
+)  # one or several
+# nova/api/openstack/compute/schemas/servers.py, _hints. What is unknown is kept: an operator's filter may know it.
+_HINTS: Final = record(
+    {
+        "group": identifier,
+        "different_host": _SERVERS,
+        "same_host": _SERVERS,
+        "query": either(array(anything), text()),
+        "target_cell": name(),
+        "different_cell": either(array(text(), min_items=1, is_unique=True), text()),
+        "build_near_host_ip": ip_address(),
+        "cidr": text(pattern=r"^/[0-9a-f.:]+$"),
+    },
+    is_open=True,
+)
 
 
 @cache

@@ -8,10 +8,12 @@ import pytest
 
 from novaflow.clock import SystemClock
 from novaflow.config import Scheduler as Settings
+from novaflow.db.companions import ReadCompanions
+from novaflow.db.host_changes import Changes, HostChanges
 from novaflow.db.services import Services
 from novaflow.errors import Invalid, NoValidHost, ServiceUnavailable
 from novaflow.messages import SELECT_DESTINATIONS, BuildInstance, DestinationsAsk
-from novaflow.models import Host, RequestSpec
+from novaflow.models import RequestSpec
 from novaflow.states import Event, Vm
 from rpc.tracing import Tracer
 from services.host_states import HostStates
@@ -126,14 +128,17 @@ async def test_a_forced_host_that_is_full_is_refused_by_its_claim(tmp_path: Path
 
 
 async def test_when_the_database_is_away_the_order_must_come_again(tmp_path: Path) -> None:
-    async def read() -> list[Host]:
-        raise ServiceUnavailable(service="database", reason="it did not answer in time")
+    class Away(HostChanges):
+        async def all(self) -> Changes:
+            raise ServiceUnavailable(service="database", reason="it did not answer in time")
 
     async with cloud(tmp_path, services=[]) as world:
         (server,) = await world.boot(settle=False)
         assert server.task_id
         tracer = Tracer("nova-scheduler", world.spans)
-        scheduler = Scheduler(world.bus, world.servers, HostStates(read), world.config, tracer, random.Random(1))
+        states = HostStates(Away(world.database), world.config.scheduler, SystemClock(), 60.0)
+        companions = ReadCompanions(world.database)
+        scheduler = Scheduler(world.bus, world.servers, states, companions, world.config, tracer, random.Random(1))
         spec = await world.servers.spec(server.id)
         order = BuildInstance(context=USER, server_id=server.id, task_id=server.task_id, spec=spec)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from novaflow.config import Config
+from novaflow.db.servers import ServerQuery
 from novaflow.models import QuotaLimits
 from rpc.tracing import Span
 from services.api.openstack.server_create import network_id
@@ -245,11 +246,55 @@ async def test_only_administrators_choose_the_host(world: World) -> None:
 
 
 async def test_a_zone_is_asked_of_the_scheduler(world: World) -> None:
-    reply = await world.create(availability_zone="nova", around={"os:scheduler_hints": {"group": "g", "n": [1]}})
+    reply = await world.create(availability_zone="nova", around={"os:scheduler_hints": {"a": "g", "n": [1]}})
 
     order = await world.build(reply.body["server"]["id"])
     assert order.spec.availability_zone == "nova"
-    assert order.spec.hints == {"group": "g", "n": "[1]"}
+    assert order.spec.hints == {"a": "g", "n": "[1]"}
+
+
+async def test_hints_reach_the_scheduler_as_they_are_recorded(world: World) -> None:
+    hints = {
+        "same_host": UNKNOWN.replace("-", ""),
+        "different_host": [UNKNOWN],
+        "query": [">=", "$free_ram_mb", 1024],
+        "build_near_host_ip": "192.168.1.1",
+        "cidr": "/16",
+    }
+    reply = await world.create(around={"OS-SCH-HNT:scheduler_hints": hints})
+
+    order = await world.build(reply.body["server"]["id"])
+    assert order.spec.hints == {
+        "same_host": UNKNOWN,
+        "different_host": (UNKNOWN,),
+        "query": '[">=","$free_ram_mb",1024]',
+        "build_near_host_ip": "192.168.1.1",
+        "cidr": "/16",
+    }
+    assert (await world.servers.spec(reply.body["server"]["id"])).hints == order.spec.hints
+
+
+@pytest.mark.parametrize(
+    ("hints", "said"),
+    [
+        ({"group": "web"}, "field/attribute group. Value: web. 'web' is not a 'uuid'"),
+        ({"group": UNKNOWN}, f"Instance group {UNKNOWN} could not be found."),
+        ({"same_host": "web"}, "'web' is not a 'uuid'"),
+        ({"different_host": [UNKNOWN, UNKNOWN]}, "is not of type 'string'"),
+        ({"build_near_host_ip": "here"}, "build_near_host_ip"),
+        ({"cidr": "16"}, "'16' does not match '^/[0-9a-f.:]+$'"),
+        ({"query": "moon"}, "scheduler hint query: it is not a list in JSON"),
+        ({"query": ["import", "os"]}, "scheduler hint query: a list begins with one of"),
+    ],
+)
+async def test_a_hint_that_cannot_be_is_refused_and_nothing_is_recorded(
+    world: World, hints: dict[str, Any], said: str
+) -> None:
+    reply = await world.create(around={"os:scheduler_hints": hints})
+
+    assert reply.status == HTTPStatus.BAD_REQUEST
+    assert said in reply.message
+    assert await world.servers.list(ServerQuery()) == []
 
 
 async def test_networks_must_be_said_since_2_37(world: World) -> None:

@@ -1,0 +1,31 @@
+"""The time of the database itself: one clock for every process, to mark what has changed since when.
+
+It is compared with itself alone, never with a clock of ours: those may differ from it and from one another.
+"""
+
+from typing import Any
+
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from novaflow.db.schema.metadata import UtcDateTime
+
+
+class database_time(FunctionElement[Any]):  # noqa: N801  used as a function of SQL
+    """The moment the statement began, as a column of UtcDateTime has it."""
+
+    name = "database_time"
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(database_time, "mysql")
+@compiles(database_time, "mariadb")
+def _on_mariadb(_element: Any, _compiler: Any, **_: Any) -> str:
+    return "UTC_TIMESTAMP(6)"
+
+
+@compiles(database_time, "sqlite")
+def _on_sqlite(_element: Any, _compiler: Any, **_: Any) -> str:
+    # SQLite knows milliseconds; the zeros make them microseconds, as every other moment is kept.
+    return "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')"
