@@ -7,7 +7,11 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 exec </dev/console >/dev/console 2>&1
 
-say() { echo "novaflow guest: $*"; }
+# On the serial console, and on the screen where there is one.
+say() {
+  echo "novaflow guest: $*"
+  if [ -c /dev/tty0 ]; then echo "novaflow guest: $*" >/dev/tty0; fi
+}
 uptime_now() { read -r now _ </proc/uptime; }
 
 # value KEY JSON: the first string or number of that key, in $found
@@ -43,8 +47,9 @@ count_boots() {
   say "boot $boots"
 }
 
+# It is the last disk, after the root disk and the ephemeral and swap disks that there may be.
 find_config_drive() {
-  for device in /dev/vdb /dev/vdc /dev/vda /dev/sr0; do
+  for device in /dev/vdb /dev/vdc /dev/vdd /dev/vde /dev/vda /dev/sr0; do
     [ -b "$device" ] && mount -t iso9660 -o ro "$device" /config 2>/dev/null && return
   done
   return 1

@@ -28,11 +28,12 @@ _ROOM: Final = "rescue"  # the directory of what the rescue system has
 async def rescue(host: LibvirtHost, guest: GuestSpec, source: BootSource) -> None:
     """Boot `source`. Its disk comes first, the guest's own root disk second, the config drive last; no ephemeral and no swap disk."""
     async with host.working("rescue", guest.server_id):
-        found = check_rescue(guest, source) or (await inspect(source.disk) if source.disk else None)
         home = host.files.of(guest.server_id)
+        own = await host.run(domains.definition, guest.server_id)
         if not (home / OWN).exists():
-            write_whole(home / OWN, await host.run(domains.definition, guest.server_id))
+            write_whole(home / OWN, own)
         try:
+            found = check_rescue(guest, source) or (await inspect(source.disk) if source.disk else None)
             await see_through(host.run(domains.pull_plug, guest.server_id))
             room = await asyncio.to_thread(_fresh_room, home)
             write_config_drive(room, guest.config_drive)
