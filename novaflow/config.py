@@ -175,6 +175,13 @@ class Compute(Section, frozen=True, kw_only=True):
     fake_disk_gb: int = 1_000_000
 
 
+class Notifications(Section, frozen=True, kw_only=True):
+    """Whether what happens to servers is told on the bus, for others to listen to."""
+
+    enabled: bool = False  # nobody listening, they wait in their queues
+    topic: str = "notifications"
+
+
 class Trace(Section, frozen=True, kw_only=True):
     """Where the spans go."""
 
@@ -207,6 +214,7 @@ class Config(Section, frozen=True, kw_only=True):
     network: Network = Network()
     compute: Compute = Compute()
     quota: QuotaLimits = QuotaLimits()
+    notifications: Notifications = Notifications()
     trace: Trace = Trace()
     metrics: Metrics = Metrics()
 
