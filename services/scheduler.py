@@ -10,16 +10,14 @@ What stays true, wherever the process dies and however often a message comes:
 
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager
-from types import MappingProxyType
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
 
-from novaflow.config import Config
-from novaflow.db.companions import Companions, ReadCompanions
-from novaflow.db.grouping import GroupForbids
+from novaflow.config import Scheduler as Settings
+from novaflow.db.companions import ReadCompanions
 from novaflow.db.host_changes import HostChanges
 from novaflow.db.servers import Servers
 from novaflow.db.services import Services
@@ -36,25 +34,20 @@ from novaflow.messages import (
     DestinationsAsk,
     MoveServer,
 )
-from novaflow.models import Host, RequestSpec
-from novaflow.placement.asking import Ask
-from novaflow.placement.choose import choose, choose_several, fault_of
+from novaflow.placement.choose import fault_of
 from novaflow.placement.filters import canonical
-from novaflow.placement.ranking import Ranking
-from novaflow.placement.rules.capacity import ratios_of
 from novaflow.states import Event
 from rpc.bus import Bus
 from rpc.errors import Away, Unroutable
-from rpc.tracing import Span, Tracer
 from services.beats import beat
 from services.host_states import HostStates
 from services.move_placing import MovePlacing
+from services.placer import Placer
 from services.runtime import Runtime
 from services.transitions import traced
 
 BINARY: Final = "nova-scheduler"
 CLAIMS: Final = 20  # hosts that may refuse one build's claim before it gives up
-_NOBODY: Final[Mapping[str, str]] = MappingProxyType({})
 log = logging.getLogger(__name__)
 
 
@@ -65,24 +58,11 @@ class DatabaseAway(Away):
 class Scheduler:
     """Answers to `build_instances`, `move_server` and `select_destinations`."""
 
-    def __init__(
-        self,
-        bus: Bus,
-        servers: Servers,
-        states: HostStates,
-        companions: Callable[[RequestSpec, str], Awaitable[Companions]],
-        config: Config,
-        tracer: Tracer,
-        dice: random.Random,
-    ) -> None:
+    def __init__(self, bus: Bus, servers: Servers, placer: Placer, moves: MovePlacing) -> None:
         self._bus = bus
         self._servers = servers
-        self._states = states
-        self._companions = companions
-        self._settings = canonical(config.scheduler)
-        self._tracer = tracer
-        self._dice = dice
-        self._moves = MovePlacing(bus, servers, self._chosen, states.promise, config, tracer)
+        self._placer = placer
+        self._moves = moves
 
     async def build_instances(self, ask: BuildInstance) -> None:
         """Choose a host, record it, order the build there. A build that is no longer wanted is dropped."""
@@ -113,8 +93,7 @@ class Scheduler:
         if not 1 <= ask.num_instances <= MOST_DESTINATIONS:
             raise Invalid(reason=f"num_instances: {ask.num_instances} is not between 1 and {MOST_DESTINATIONS}")
         spec = msgspec.structs.replace(ask.spec, ignore_hosts=(*ask.spec.ignore_hosts, *ask.ignore_hosts))
-        question = await self._ask(spec, "")
-        chosen = choose_several(await self._states.fresh(), question, ask.num_instances, self._dice)
+        chosen = await self._placer.several(spec, ask.num_instances)
         return Destinations(hosts=tuple(host.name for host in chosen))
 
     async def _place(self, ask: BuildInstance) -> None:
@@ -134,59 +113,14 @@ class Scheduler:
 
     async def _claimed(self, ask: BuildInstance, refused: dict[str, str]) -> str | None:
         """The host that has this build now; None, and one more refusal, when the chosen one did not take it after all."""
-        host = await self._chosen(ask.spec, ask.server_id, ask.tried, refused)
-        ratios = ratios_of(host, self._settings)
+
+        async def claim(host: str, ratios: Settings) -> bool:
+            return await self._servers.claim(ask.server_id, ask.task_id, host, ask.spec, ratios)
+
         try:
-            with self._states.promise(host.name, ask.spec.flavor.ram_mb), self._claiming(ask, host.name):
-                is_claimed = await self._servers.claim(ask.server_id, ask.task_id, host.name, ask.spec, ratios)
+            return await self._placer.claimed(ask.spec, ask.server_id, ask.tried, refused, claim)
         except TaskSuperseded:
             return await self._earlier_host(ask)
-        except GroupForbids as why:
-            refused[host.name] = f"claim: {why}"
-            return None
-        if not is_claimed:
-            refused[host.name] = "claim: it has not enough room left"
-        return host.name if is_claimed else None
-
-    async def _chosen(
-        self, spec: RequestSpec, server_id: str, tried: Collection[str], refused: Mapping[str, str]
-    ) -> Host:
-        """The best host for a server like this. `refused` are those that did not take it just now, with what they said.
-
-        Nothing is claimed yet: whoever claims does it under `self._states.promise`. Raises NoValidHost with every host's reason, once
-        all that there is was looked at.
-        """
-        ask = await self._ask(spec, server_id, tried, refused)
-        ranking = await self._states.fresh()
-        try:
-            return self._choose(ranking, ask, server_id)
-        except NoValidHost:
-            complete = await self._states.complete()
-            if complete is None:
-                raise
-            return self._choose(complete, ask, server_id)
-
-    def _choose(self, ranking: Ranking, ask: Ask, server_id: str) -> Host:
-        with self._tracer.span("step", "filter and weigh hosts", attributes={"server_id": server_id}) as span:
-            host = choose(ranking, ask, self._dice)
-            span.attributes |= {"hosts": len(ranking), "host": host.name}
-            return host
-
-    async def _ask(
-        self, spec: RequestSpec, server_id: str, tried: Collection[str] = (), refused: Mapping[str, str] = _NOBODY
-    ) -> Ask:
-        others = await self._companions(spec, server_id)
-        return Ask(
-            spec=spec,
-            tried=frozenset(tried),
-            refused=refused,
-            group=others.group,
-            homes=others.homes,
-            settings=self._settings,
-        )
-
-    def _claiming(self, ask: BuildInstance, host: str) -> AbstractContextManager[Span]:
-        return self._tracer.span("db", "claim room on the host", attributes={"server_id": ask.server_id, "host": host})
 
     async def _earlier_host(self, ask: BuildInstance) -> str:
         """Where an earlier run of the same order has put the server; raises TaskSuperseded when it is another task's."""
@@ -213,15 +147,17 @@ class Scheduler:
 @asynccontextmanager
 async def scheduler(runtime: Runtime) -> AsyncIterator[None]:
     """Serve the `scheduler` topic until the block ends; raises Invalid for a filter that does not exist."""
-    config, clock = runtime.config, runtime.clock
-    settings = canonical(config.scheduler)
+    settings, clock = canonical(runtime.config.scheduler), runtime.clock
+    config = msgspec.structs.replace(runtime.config, scheduler=settings)
     database = await runtime.database()
     tracer = runtime.tracer(BINARY)
     servers = Servers(database, clock, traced(tracer))
     dice = random.Random()  # noqa: S311  breaks ties, guards nothing
     states = HostStates(HostChanges(database), settings, clock, config.compute.service_down_time, dice)
+    placer = Placer(states, ReadCompanions(database), settings, tracer, dice)
     bus = await runtime.bus(BINARY)
-    serving = Scheduler(bus, servers, states, ReadCompanions(database), config, tracer, dice)
+    moves = MovePlacing(bus, servers, placer.chosen, states.promise, config, tracer)
+    serving = Scheduler(bus, servers, placer, moves)
     bus.on_cast(BUILD_INSTANCES, serving.build_instances)
     bus.on_cast(MOVE_SERVER, serving.move_server)
     bus.on_call(SELECT_DESTINATIONS, serving.select_destinations)

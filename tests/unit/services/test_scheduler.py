@@ -17,6 +17,8 @@ from novaflow.models import RequestSpec
 from novaflow.states import Event, Vm
 from rpc.tracing import Tracer
 from services.host_states import HostStates
+from services.move_placing import MovePlacing
+from services.placer import Placer
 from services.scheduler import DatabaseAway, Scheduler
 from tests.support.cloud import TINY, USER, cloud, settings
 from tests.support.hosts import RESOURCES, listening
@@ -138,7 +140,9 @@ async def test_when_the_database_is_away_the_order_must_come_again(tmp_path: Pat
         tracer = Tracer("nova-scheduler", world.spans)
         states = HostStates(Away(world.database), world.config.scheduler, SystemClock(), 60.0)
         companions = ReadCompanions(world.database)
-        scheduler = Scheduler(world.bus, world.servers, states, companions, world.config, tracer, random.Random(1))
+        placer = Placer(states, companions, world.config.scheduler, tracer, random.Random(1))
+        moves = MovePlacing(world.bus, world.servers, placer.chosen, states.promise, world.config, tracer)
+        scheduler = Scheduler(world.bus, world.servers, placer, moves)
         spec = await world.servers.spec(server.id)
         order = BuildInstance(context=USER, server_id=server.id, task_id=server.task_id, spec=spec)
 
