@@ -89,6 +89,18 @@ class ImageFacts(Value, frozen=True, kw_only=True):
     properties: dict[str, str] = {}
 
 
+class NewImage(Value, frozen=True, kw_only=True):
+    """An image before it exists; it gets its data later."""
+
+    name: str
+    disk_format: str
+    container_format: str
+    visibility: str = "private"
+    min_disk_gb: int = 0
+    min_ram_mb: int = 0
+    properties: dict[str, str] = {}
+
+
 class KeyPair(Value, frozen=True, kw_only=True):
     """A user's SSH public key; `fingerprint` is MD5 in colon-separated hex, as Nova shows it."""
 

@@ -11,15 +11,30 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from novaflow.errors import Forbidden, ImageRefused, NotFound, ServiceUnavailable, Unauthorized
+from novaflow.errors import Conflict, Forbidden, ImageRefused, NotFound, ServiceUnavailable, Unauthorized
 from rpc.tracing import Tracer
-from services import clients
+from services import clients, outgoing
 from services.clients import ImageClient, read_facts
 from services.web import Handler, serving
 from tests.support.image_service import ALICE, ALICE_READER, BOB, NOVA, ImageService, Spans, image_service
 
 UNKNOWN = "6c2b7d2e-1bfb-4c2c-8b06-c4e3ed5ab0a2"
 DATA = bytes(range(256)) * 12_000
+SHOWN = {
+    "id": UNKNOWN,
+    "name": "n",
+    "status": "active",
+    "visibility": "private",
+    "owner": "p",
+    "disk_format": "raw",
+    "container_format": "bare",
+    "size": 0,
+    "min_disk": 0,
+    "min_ram": 0,
+    "checksum": "0" * 32,
+    "os_hash_algo": None,
+    "os_hash_value": None,
+}
 
 
 @pytest.fixture
@@ -192,3 +207,93 @@ async def test_the_users_own_failure_is_not_the_image_services(service: ImageSer
 def test_what_is_not_an_image_is_not_read_as_one(document: bytes) -> None:
     with pytest.raises(ServiceUnavailable, match="its answer is not an image"):
         read_facts(document)
+
+
+async def test_an_uploaded_file_is_the_image_and_is_never_in_memory_as_a_whole(
+    service: ImageService, client: ImageClient, spans: Spans, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outgoing, "CHUNK", 65536)
+    image_id = await service.create()
+    (tmp_path / "file").write_bytes(DATA)
+
+    await client.upload(image_id, tmp_path / "file", ALICE)
+
+    assert b"".join(await read(client, image_id, ALICE)) == DATA
+    assert (await client.show(image_id, ALICE)).status == "active"
+    (span,) = [span for span in spans.found if span.name.startswith("PUT image")]
+    assert (span.attributes["status"], span.attributes["bytes"]) == (204, len(DATA))
+
+
+async def test_an_upload_that_the_service_refuses_says_why(
+    service: ImageService, client: ImageClient, tmp_path: Path
+) -> None:
+    qcow2 = await service.create(disk_format="qcow2")
+    unformatted = await service.create(disk_format=None)
+    active = await service.create()
+    await service.upload(active, io.BytesIO(DATA))
+    (tmp_path / "file").write_bytes(DATA)
+
+    with pytest.raises(ImageRefused, match="qcow2"):
+        await client.upload(qcow2, tmp_path / "file", ALICE)
+    with pytest.raises(ImageRefused, match="disk_format must be set"):
+        await client.upload(unformatted, tmp_path / "file", ALICE)
+    with pytest.raises(Conflict):
+        await client.upload(active, tmp_path / "file", ALICE)
+    with pytest.raises(NotFound):
+        await client.upload(UNKNOWN, tmp_path / "file", ALICE)
+    with pytest.raises(Unauthorized):
+        await client.upload(qcow2, tmp_path / "file", "nobody")
+    assert (await client.show(qcow2, ALICE)).status == "queued"
+
+
+async def test_data_that_arrives_as_something_else_is_refused(tmp_path: Path) -> None:
+    async def loses_data(request: web.Request) -> web.StreamResponse:
+        if request.method == "GET":
+            return web.json_response(SHOWN)
+        await request.read()
+        return web.Response(status=204)
+
+    (tmp_path / "file").write_bytes(DATA[:1000])
+    async with answering(loses_data) as client:
+        with pytest.raises(ImageRefused, match=f"it arrived with checksum {SHOWN['checksum']}"):
+            await client.upload(UNKNOWN, tmp_path / "file", ALICE)
+
+
+async def test_an_upload_that_is_not_answered_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    over = asyncio.Event()
+
+    async def silent(request: web.Request) -> web.StreamResponse:
+        await over.wait()
+        return web.Response(status=204)
+
+    monkeypatch.setattr(outgoing, "_IDLE", 0.2)
+    monkeypatch.setattr(outgoing, "_STORING", 0.2)
+    (tmp_path / "file").write_bytes(DATA)
+    async with answering(silent) as client:
+        with pytest.raises(ServiceUnavailable):
+            await client.upload(UNKNOWN, tmp_path / "file", ALICE)
+        over.set()
+
+
+async def test_images_are_listed_by_their_properties_newest_first_over_all_pages(
+    service: ImageService, client: ImageClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "_PAGE", 2)
+    made = [await service.create(instance_uuid="s", backup_type="daily") for _ in range(5)]
+    await service.create(instance_uuid="other", backup_type="daily")
+
+    found = await client.list({"instance_uuid": "s", "backup_type": "daily"}, ALICE)
+
+    assert [image.id for image in found] == list(reversed(made))
+
+
+async def test_a_deleted_image_is_gone(service: ImageService, client: ImageClient) -> None:
+    image_id = await service.create()
+
+    with pytest.raises(NotFound):
+        await client.delete(image_id, BOB)
+    await client.delete(image_id, ALICE)
+
+    with pytest.raises(NotFound):
+        await client.delete(image_id, ALICE)
+    assert service.files() == []
