@@ -156,7 +156,7 @@ async def scheduler(runtime: Runtime) -> AsyncIterator[None]:
     states = HostStates(HostChanges(database), settings, clock, config.compute.service_down_time, dice)
     placer = Placer(states, ReadCompanions(database), settings, tracer, dice)
     bus = await runtime.bus(BINARY)
-    moves = MovePlacing(bus, servers, placer.chosen, states.promise, config, tracer)
+    moves = MovePlacing(bus, servers, placer, same_host=config.compute.allow_resize_to_same_host)
     serving = Scheduler(bus, servers, placer, moves)
     bus.on_cast(BUILD_INSTANCES, serving.build_instances)
     bus.on_cast(MOVE_SERVER, serving.move_server)

@@ -16,7 +16,7 @@ from novaflow.clock import Clock
 from novaflow.errors import ImageRefused, Invalid, ServiceUnavailable, Unauthorized
 from novaflow.images.cache import ImageCache
 from novaflow.images.cache import ImageSource as Bytes
-from novaflow.models import ImageFacts, Server, Value
+from novaflow.models import BuildPlan, ImageFacts, Server, Value
 from novaflow.virt.driver import DiskImage
 from services.compute.image_use import ImageUse
 
@@ -50,9 +50,9 @@ class Found(Value, frozen=True, kw_only=True):
 
 
 class BootFiles(Value, frozen=True, kw_only=True):
-    """The same as files in the host's cache."""
+    """The same as files in the host's cache. Without a `disk`: for a guest that brings its own."""
 
-    disk: DiskImage
+    disk: DiskImage | None = None
     kernel: str = ""
     ramdisk: str = ""
     command_line: str = ""
@@ -113,9 +113,28 @@ class BootImages:
             properties=found.disk.properties,
         )
 
+    async def fetch_kernel(self, plan: BuildPlan, token: str) -> BootFiles:
+        """What a guest needs that brings its own disk: the kernel and ramdisk of its image, if that has them.
+
+        Its image may be gone by now and is not asked for. Raises like `find`.
+        """
+        image = plan.image or ImageFacts(id=plan.server.image_id)
+        kernel_id = plan.server.kernel_id or image.kernel_id
+        if not kernel_id:
+            return BootFiles(properties=image.properties)
+        token, kernel = await self._show_with_any(kernel_id, token)
+        ramdisk_id = plan.server.ramdisk_id or image.ramdisk_id
+        ramdisk = await self._cache.fetch(await self._show(ramdisk_id, token), token) if ramdisk_id else None
+        return BootFiles(
+            kernel=str((await self._cache.fetch(kernel, token)).path),
+            ramdisk=str(ramdisk.path) if ramdisk else "",
+            command_line=image.properties.get("os_command_line") or COMMAND_LINE,
+            properties=image.properties,
+        )
+
     def note_use(self, host: str, server_id: str, files: BootFiles) -> None:
         """The guest of this server is about to be made of these files, which stay in the cache as long as it is there."""
-        named = (files.disk.path, files.kernel, files.ramdisk)
+        named = (files.disk.path if files.disk else "", files.kernel, files.ramdisk)
         self.use.note(host, server_id, [Path(path) for path in named if path])
 
     async def evict(self, max_bytes: int) -> int:
