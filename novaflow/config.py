@@ -159,6 +159,8 @@ class Compute(Section, frozen=True, kw_only=True):
     heartbeat_interval: float = 10.0
     service_down_time: float = 60.0  # seconds without a heartbeat before a service counts as down
     spawns_at_once: int = 4
+    snapshots_at_once: int = 2
+    shelved_offload_time: float = 0.0  # seconds a shelved server stays on its host; 0: it leaves at once, -1: never
     stop_timeout: float = 60.0  # seconds a guest may take to power itself off
     sync_power_state_interval: float = 600.0  # seconds between two comparisons of guests and records
     resume_guests_state_on_host_boot: bool = True  # start what ran before the machine went down

@@ -24,6 +24,7 @@ from novaflow.models import (
     HostResources,
     RequestSpec,
     Server,
+    TaskRecord,
     Value,
     Verdict,
 )
@@ -322,6 +323,8 @@ LIVE_MIGRATION:         Final = Cast(topic=COMPUTE, method="live_migration", ver
 PRE_LIVE_MIGRATION:     Final = Call(topic=COMPUTE, method="pre_live_migration", version="6.0", request=IncomingAsk, reply=Incoming)
 POST_LIVE_MIGRATION:    Final = Call(topic=COMPUTE, method="post_live_migration_at_destination", version="6.0", request=ServerOrder, reply=Nothing)
 ROLL_BACK_LIVE_MIGRATION: Final = Cast(topic=COMPUTE, method="rollback_live_migration_at_destination", version="6.0", request=ServerOrder)
+LIVE_MIGRATION_ABORT:   Final = Cast(topic=COMPUTE, method="live_migration_abort", version="6.0", request=ServerOrder)
+LIVE_MIGRATION_FORCE_COMPLETE: Final = Cast(topic=COMPUTE, method="live_migration_force_complete", version="6.0", request=ServerOrder)
 REMOVE_LEFTOVERS:       Final = Cast(topic=COMPUTE, method="remove_leftovers", version="6.0", request=GuestAsk)
 TRIGGER_CRASH_DUMP:     Final = Call(topic=COMPUTE, method="trigger_crash_dump", version="6.0", request=GuestAsk, reply=Nothing)
 GET_VNC_CONSOLE:        Final = Call(topic=COMPUTE, method="get_vnc_console", version="6.0", request=GuestAsk, reply=ConsoleAddress)
@@ -332,6 +335,7 @@ GET_CONSOLE_OUTPUT:     Final = Call(topic=COMPUTE, method="get_console_output",
 START_BUILD:            Final = Call(topic=CONDUCTOR, method="start_build", request=TaskStep, reply=BuildPlan)
 ALLOCATE_NETWORK:       Final = Call(topic=CONDUCTOR, method="allocate_network", request=TaskStep, reply=Allocated)
 GET_ASSIGNMENT:         Final = Call(topic=CONDUCTOR, method="get_assignment", request=TaskStep, reply=Assignment)
+GET_TASK:               Final = Call(topic=CONDUCTOR, method="get_task", request=TaskStep, reply=TaskRecord)
 GET_SERVER:             Final = Call(topic=CONDUCTOR, method="get_server", request=TaskStep, reply=Server)
 REPORT_PROGRESS:        Final = Call(topic=CONDUCTOR, method="report_progress", request=Progress, reply=NewState)
 REPORT_FAILURE:         Final = Call(topic=CONDUCTOR, method="report_failure", request=Failure, reply=NewState)

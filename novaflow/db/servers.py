@@ -382,6 +382,13 @@ class Servers:
             raise TaskSuperseded(server_id=server_id, task_id=task_id)
         return found
 
+    async def task(self, task_id: str) -> TaskRecord:
+        """One task, over or not. Raises NotFound."""
+        found = await self._db.read(partial(tasks.get, task_id=task_id))
+        if found is None:
+            raise NotFound(kind="Task", key=task_id)
+        return found
+
     async def migration(self, server_id: str) -> Migration | None:
         """The move that a server is in, if any."""
         return await self._db.read(partial(moving.look, server_id=server_id))

@@ -13,6 +13,7 @@ from novaflow.messages import (
     ALLOCATE_NETWORK,
     GET_ASSIGNMENT,
     GET_SERVER,
+    GET_TASK,
     HEARTBEAT,
     HOST_STARTED,
     JUDGE_GUESTS,
@@ -38,7 +39,7 @@ from novaflow.messages import (
     ServerOrder,
     TaskStep,
 )
-from novaflow.models import Address, Assignment, BuildPlan, Fault, HostResources, Server, Verdict
+from novaflow.models import Address, Assignment, BuildPlan, Fault, HostResources, Server, TaskRecord, Verdict
 from novaflow.states import Event, Power
 from rpc.bus import Bus
 from rpc.errors import Away, CallTimeout, NotConnected, RemoteFailure, Unroutable
@@ -73,13 +74,17 @@ class Records:
         """The server's addresses."""
         return (await self._ask(ALLOCATE_NETWORK, self._step(order))).addresses
 
-    async def owned(self, order: ServerOrder) -> Server:
+    async def owned(self, order: ServerOrder | MoveServer) -> Server:
         """The server, if the order's task still owns it here; else TaskSuperseded."""
         return await self._ask(GET_SERVER, self._step(order))
 
     async def assignment(self, order: ServerOrder | MoveServer) -> Assignment:
         """All that the order's task needs; raises TaskSuperseded when it is not (any more) this host's to carry out."""
         return await self._ask(GET_ASSIGNMENT, self._step(order))
+
+    async def task(self, order: ServerOrder | MoveServer) -> TaskRecord:
+        """What became of the order's task, which may be over."""
+        return await self._ask(GET_TASK, self._step(order))
 
     async def progress(
         self, order: Order, event: Event, power: Power | None = None, *, then: tuple[Event, ...] = ()
