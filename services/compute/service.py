@@ -34,9 +34,11 @@ from services.compute.builder import Builder
 from services.compute.host import ComputeHost
 from services.compute.image_room import ImageRoom
 from services.compute.images import BootImages, ImageSource
+from services.compute.moving.serving import answer_moves
 from services.compute.pulse import Pulse
 from services.compute.records import Records
 from services.compute.switch import Switch
+from services.compute.transfer import Offers
 from services.runtime import Runtime
 
 SERVICE: Final = "nova-compute"
@@ -78,9 +80,11 @@ async def compute_with(
     images = BootImages(source, directory / "images", runtime.clock, service_token)
     opener = partial(open_driver, runtime.config.compute, directory=directory, on_notice=log.warning)
     driver_of = driver_of or (lambda name: opener(host=name))
+    offers = Offers(runtime.config.compute, runtime.clock)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(offers.served())
         served = [
-            await stack.enter_async_context(_serving(runtime, driver_of(name), name, images))
+            await stack.enter_async_context(_serving(runtime, driver_of(name), name, images, offers))
             for name in host_names(runtime.config.compute)
         ]
         await _registered(served)
@@ -114,7 +118,9 @@ class _Served:
 
 
 @asynccontextmanager
-async def _serving(runtime: Runtime, driver: Driver, name: str, images: BootImages) -> AsyncIterator[_Served]:
+async def _serving(
+    runtime: Runtime, driver: Driver, name: str, images: BootImages, offers: Offers
+) -> AsyncIterator[_Served]:
     """One host, from opening its hypervisor to draining its orders."""
     config, clock, tracer = runtime.config, runtime.clock, runtime.tracer(SERVICE)
     async with AsyncExitStack() as stack:
@@ -122,8 +128,18 @@ async def _serving(runtime: Runtime, driver: Driver, name: str, images: BootImag
         stack.push_async_callback(driver.close)
         bus = await runtime.bus(SERVICE)
         records = Records(bus, name, clock)
-        host = ComputeHost(name=name, driver=driver, records=records, config=config, clock=clock, tracer=tracer)
+        directory = runtime.state_dir / DIRECTORY / name
+        host = ComputeHost(
+            name=name,
+            directory=directory,
+            driver=driver,
+            records=records,
+            config=config,
+            clock=clock,
+            tracer=tracer,
+        )
         answer(bus, Builder(host, images, asyncio.Semaphore(config.compute.spawns_at_once)), Switch(host))
+        await answer_moves(bus, host, images, offers, runtime.http)
         guests = await driver.guests()
         pulse = Pulse(host, await driver.resources())
         served = _Served(host=host, bus=bus, is_registered=asyncio.Event())
