@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,17 @@ from novaflow.errors import GuestFailed
 from novaflow.states import Power
 from novaflow.virt.driver import Driver, GuestSpec, GuestState, Incoming
 from tests.support.hypervisors import Hypervisor, hypervisor_of
-from tests.support.libvirtd import two_daemons
+from tests.support.libvirtd import daemons, two_hosts
 
 
 @pytest.fixture(params=["fake", "libvirtd"])
 async def hypervisor(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Hypervisor]:
     """Those whose hosts can reach each other."""
-    async with two_daemons(tmp_path) if request.param == "libvirtd" else hypervisor_of(request.param, tmp_path) as made:
-        yield made
+    async with AsyncExitStack() as stack:
+        if request.param == "libvirtd":
+            yield await stack.enter_async_context(two_hosts(await stack.enter_async_context(daemons(tmp_path))))
+        else:
+            yield await stack.enter_async_context(hypervisor_of(request.param, tmp_path))
 
 
 @pytest.fixture
@@ -183,3 +187,23 @@ async def test_no_host_is_ready_for_a_guest_that_cannot_be(hypervisor: Hyperviso
         await other.prepare_incoming(hypervisor.guest(server_id="../../etc"), {"disk": 2**30})
 
     assert failed.value.operation == "prepare_incoming"
+
+
+async def test_a_guest_that_got_there_in_an_earlier_try_has_moved(hypervisor: Hypervisor, other: Driver) -> None:
+    guest = await hypervisor.running()
+    incoming = await way(hypervisor, guest, other)
+
+    for _ in range(2):
+        await hypervisor.driver.migrate(guest.server_id, incoming)
+        assert await hypervisor.driver.guests() == []
+    await other.finish_incoming(guest.server_id)
+
+    assert await other.power(guest.server_id) == Power.RUNNING
+
+
+async def test_no_host_has_room_for_a_disk_of_a_name_that_nobody_knows(hypervisor: Hypervisor, other: Driver) -> None:
+    with pytest.raises(GuestFailed) as failed:
+        await other.prepare_incoming(hypervisor.guest(), {"../disk": 2**30})
+
+    assert failed.value.operation == "prepare_incoming"
+    assert await other.guests() == []

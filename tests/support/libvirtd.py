@@ -5,6 +5,7 @@ import signal
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -12,13 +13,40 @@ import pytest
 
 from novaflow.config import Compute
 from novaflow.virt.choose import open_driver
-from novaflow.virt.driver import BootSource, Driver
+from novaflow.virt.driver import BootSource, Driver, GuestSpec, Incoming
 from services.private.libvirtd import LibvirtdFailed, PrivateLibvirtd, as_somebody, program
 from tests.support.guests import raw_image
 from tests.support.hypervisors import Hypervisor, clear
 from tests.support.libvirt import boot_sector, need_libvirt
 
 EMULATED = Compute(virt_type="qemu")
+
+
+@dataclass
+class TwoDaemons:
+    """A hypervisor whose one host has the first daemon, and whose every other host has the second."""
+
+    directory: Path
+    first: PrivateLibvirtd
+    second: PrivateLibvirtd
+    host: str
+    settings: Compute
+
+    @property
+    def hosts(self) -> Path:
+        """Where the hosts' files are."""
+        return self.directory / "hosts"
+
+    def driver_of(self, host: str) -> Driver:
+        """A new driver of that host."""
+        uri = (self.first if host == self.host else self.second).uri
+        settings = msgspec.structs.replace(self.settings, virt=uri)
+        return open_driver(settings, host=host, directory=self.hosts)
+
+    def die(self, server_id: str) -> None:
+        """The QEMU of a guest of the first daemon is killed."""
+        pid = self.directory / "one" / "run" / "libvirt" / "qemu" / "run" / f"instance-{server_id[:8]}.pid"
+        os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
 def need_libvirtd() -> None:
@@ -34,30 +62,29 @@ def need_libvirtd() -> None:
 
 
 @asynccontextmanager
-async def two_daemons(directory: Path, settings: Compute = EMULATED) -> AsyncIterator[Hypervisor]:
-    """A hypervisor whose one host has one daemon, and whose every other host shares another."""
+async def daemons(directory: Path, settings: Compute = EMULATED) -> AsyncIterator[TwoDaemons]:
+    """Two of them, whose guests end with them."""
     need_libvirtd()
-    image = directory / "sector.img"
+    async with PrivateLibvirtd(directory / "one") as first, PrivateLibvirtd(directory / "two") as second:
+        yield TwoDaemons(directory, first, second, f"host-{uuid.uuid4().hex[:8]}", settings)
+
+
+@asynccontextmanager
+async def two_hosts(two: TwoDaemons) -> AsyncIterator[Hypervisor]:
+    """The hypervisor of the contract tests, open."""
+    image = two.directory / "sector.img"
     image.write_bytes(boot_sector())
-    first, rescue = f"host-{uuid.uuid4().hex[:8]}", BootSource(disk=raw_image(image))
-    async with PrivateLibvirtd(directory / "one") as one, PrivateLibvirtd(directory / "two") as two:
+    system, rescue = raw_image(image), BootSource(disk=raw_image(image))
+    driver = two.driver_of(two.host)
+    made = Hypervisor("libvirtd", driver, system, two.driver_of, two.die, b"HELLO", rescue, b"HELLO", host=two.host)
+    await made.driver.open()
+    try:
+        yield made
+    finally:
+        await clear(made.driver)
+        await made.driver.close()
 
-        def again(host: str) -> Driver:
-            uri = (one if host == first else two).uri
-            return open_driver(
-                Compute(virt=uri, virt_type="qemu", **settings), host=host, directory=directory / "hosts"
-            )
 
-        def die(server_id: str) -> None:
-            name = f"instance-{server_id[:8]}"
-            os.kill(int((directory / "one/run/libvirt/qemu/run" / f"{name}.pid").read_text()), signal.SIGKILL)
-
-        made = Hypervisor(
-            "libvirtd", again(first), raw_image(image), again, die, b"HELLO", rescue, b"HELLO", host=first
-        )
-        await made.driver.open()
-        try:
-            yield made
-        finally:
-            await clear(made.driver)
-            await made.driver.close()
+async def way(here: Driver, guest: GuestSpec, there: Driver) -> Incoming:
+    """The other host is ready for the guest."""
+    return await there.prepare_incoming(guest, await here.disk_sizes(guest.server_id))
