@@ -85,7 +85,7 @@ class HostStates:
     ) -> None:
         self._source = source
         self._clock = clock
-        self._ranking = Ranking(settings, dice=dice)
+        self.ranking = Ranking(settings, dice=dice)
         self._pulse = Pulse(down_time)
         self._beats_every = down_time / BEATS_PER_DOWN_TIME
         self._reads_servers = bool(settings.io_ops_weight or READ_SERVERS.intersection(settings.filters))
@@ -102,7 +102,7 @@ class HostStates:
             if self._done <= asked_at:
                 await self._read()
             self._bury()
-            return self._ranking
+            return self.ranking
 
     async def complete(self) -> Ranking | None:
         """The same, from everything there is; None when everything was read a moment ago."""
@@ -112,14 +112,14 @@ class HostStates:
             self._known.at = None
             await self._read()
             self._bury()
-            return self._ranking
+            return self.ranking
 
     @contextmanager
     def promise(self, host: str, ram_mb: int) -> Iterator[None]:
         """Count `ram_mb` against `host` while the block claims it, and until a later read."""
         promise = _Promise(host, ram_mb)
         self._promises.add(promise)
-        self._ranking.promise(host, ram_mb)
+        self.ranking.promise(host, ram_mb)
         try:
             yield
         finally:
@@ -138,7 +138,7 @@ class HostStates:
             if now - known.beats_at >= self._beats_every:
                 await self._read_beats(now)
         for promise in shown:
-            self._ranking.promise(promise.host, -promise.ram_mb)
+            self.ranking.promise(promise.host, -promise.ram_mb)
         self._promises -= shown
         self._done = number
 
@@ -150,7 +150,7 @@ class HostStates:
             known.work = dict(await self._source.work())
         known.everything_at = known.beats_at = now
         known.at, known.mark = changes.at, changes.aggregates
-        self._ranking.replace([self._whole(one) for one in changes.hosts])
+        self.ranking.replace([self._whole(one) for one in changes.hosts])
 
     async def _read_changes(self, moment: datetime) -> None:
         changes = await self._source.since(moment)
@@ -169,19 +169,19 @@ class HostStates:
         """Who lives now; and, since nothing marks it, what the servers do."""
         for name, seen in await self._source.beats():
             self._pulse.saw(name, seen)
-            host = self._ranking.get(name)
+            host = self.ranking.get(name)
             if host is not None and not host.is_up and self._pulse.is_up(name, self._clock.now()):
                 self._put(msgspec.structs.replace(host, is_up=True))
         if self._reads_servers:
             self._known.work = dict(await self._source.work())
-            for host in list(self._ranking):
+            for host in list(self.ranking):
                 work = self._known.work.get(host.name, _IDLE)
                 self._put(msgspec.structs.replace(host, io_ops=work.io_ops, flavor_ids=work.flavor_ids))
         self._known.beats_at = now
 
     async def _read_aggregates(self) -> None:
         self._known.aggregates = await self._source.aggregates()
-        for host in list(self._ranking):
+        for host in list(self.ranking):
             self._put(msgspec.structs.replace(host, aggregates=self._known.aggregates.get(host.name, ())))
 
     def _whole(self, one: SeenHost) -> Host:
@@ -198,14 +198,14 @@ class HostStates:
         )
 
     def _put(self, host: Host) -> None:
-        if self._ranking.get(host.name) != host:
-            self._ranking.put(host)
+        if self.ranking.get(host.name) != host:
+            self.ranking.put(host)
 
     def _bury(self) -> None:
         for name in self._pulse.died(self._clock.now()):
-            host = self._ranking.get(name)
+            host = self.ranking.get(name)
             if host is not None and host.is_up:
-                self._ranking.put(msgspec.structs.replace(host, is_up=False))
+                self.ranking.put(msgspec.structs.replace(host, is_up=False))
 
 
 _IDLE: Final = Work(0, ())

@@ -12,6 +12,7 @@ from novaflow.db.grouping import hold_to
 from novaflow.db.schema.compute import servers
 from novaflow.db.schema.hosts import hosts
 from novaflow.db.standing import lock
+from novaflow.db.zones import zone_of
 from novaflow.errors import TaskSuperseded
 from novaflow.models import Flavor
 from novaflow.states import SCHEDULING, Task, Vm, state_of
@@ -23,7 +24,11 @@ class HostFull(Exception):
 
 _WAITING: Final = (SCHEDULING, state_of(Vm.SHELVED_OFFLOADED, Task.UNSHELVING))
 _UNMOVED: Final = frozenset({Task.RESIZE_PREP, Task.MIGRATING, Task.REBUILDING})
-_ZONE: Final = select(hosts.c.availability_zone).where(hosts.c.name == bindparam("b_host")).scalar_subquery()
+_ZONE: Final = (
+    select(zone_of(hosts.c.name, hosts.c.availability_zone))
+    .where(hosts.c.name == bindparam("b_host"))
+    .scalar_subquery()
+)
 _PLACE: Final = (
     update(servers)
     .where(
