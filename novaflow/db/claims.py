@@ -1,19 +1,19 @@
 """What servers take on their hosts.
 
-Every claim is the `host` column of a server and the `used` columns of that host, changed in one transaction, the server's row
-first. So the rows are always locked in the same order, and whoever holds a host's row sees in the
+Every claim is the `host` column of a server (or, while it moves, the `claim_host` column of its migration too: novaflow.db.moving) and
+the `used` columns of that host, changed in one transaction, the server's row first. So the rows are always locked in the same order, and whoever holds a host's row sees in the
 committed servers exactly what the host's counters mean.
 """
 
 from typing import Any, Final
 
-from sqlalchemy import Float, bindparam, func, select, update
+from sqlalchemy import Float, bindparam, func, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from novaflow.config import Scheduler
 from novaflow.db.database_time import database_time
-from novaflow.db.schema.compute import servers
+from novaflow.db.schema.compute import migrations, servers
 from novaflow.db.schema.hosts import hosts
 from novaflow.models import Flavor
 
@@ -49,12 +49,21 @@ _GIVE_BACK: Final = (
 )
 _USED: Final = ("vcpus_used", "ram_mb_used", "disk_gb_used", "servers")
 _LOCK: Final = select(*(hosts.c[name] for name in _USED)).where(hosts.c.name == bindparam("b_host")).with_for_update()
+# One statement, so that a server that is handed over to another host is seen on both as before or as after.
+_taken: Final = union_all(
+    select(servers.c.vcpus, servers.c.ram_mb, servers.c.disk_gb).where(
+        servers.c.host == bindparam("b_host"), servers.c.is_deleted.is_(False)
+    ),
+    select(migrations.c.claim_vcpus, migrations.c.claim_ram_mb, migrations.c.claim_disk_gb).where(
+        migrations.c.claim_host == bindparam("b_host")
+    ),
+).subquery("taken")
 _SUM: Final = select(
-    func.coalesce(func.sum(servers.c.vcpus), 0),
-    func.coalesce(func.sum(servers.c.ram_mb), 0),
-    func.coalesce(func.sum(servers.c.disk_gb), 0),
+    func.coalesce(func.sum(_taken.c.vcpus), 0),
+    func.coalesce(func.sum(_taken.c.ram_mb), 0),
+    func.coalesce(func.sum(_taken.c.disk_gb), 0),
     func.count(),
-).where(servers.c.host == bindparam("b_host"), servers.c.is_deleted.is_(False))
+)
 
 
 async def take(connection: AsyncConnection, host: str, flavor: Flavor, ratios: Scheduler) -> bool:
@@ -78,7 +87,7 @@ async def give_back(connection: AsyncConnection, host: str, *, vcpus: int, ram_m
 
 
 async def recount(connection: AsyncConnection, host: str) -> bool:
-    """Set the counters of `host` to what its servers take; True when they were wrong.
+    """Set the counters of `host` to what its servers take, and those that move from or to it; True when they were wrong.
 
     The host's row is locked first: a claim or release that is under way either has changed it, and then this
     waits and sees its server, or will change it afterwards by its own difference.
