@@ -6,12 +6,14 @@ accepted is lost, and every message may come twice: handlers must be safe to rep
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 
 from rpc.client import Client
 from rpc.envelope import Kind
 from rpc.errors import ErrorCodec
 from rpc.hooks import Hook
 from rpc.metrics import BusMetrics
+from rpc.notifications import Notification, notify
 from rpc.procedure import Call, Cast, Fanout, Req, Res
 from rpc.server import Server
 from rpc.settings import BusSettings
@@ -34,6 +36,7 @@ class Bus:
         hooks: Sequence[Hook] = (),
     ) -> None:
         self.metrics = BusMetrics()
+        self._transport = transport
         self._client = Client(
             transport, tracer=tracer, errors=errors, settings=settings, hooks=hooks, metrics=self.metrics
         )
@@ -65,6 +68,10 @@ class Bus:
     async def fanout(self, procedure: Fanout[Req], ask: Req) -> None:
         """Tell every server of the topic that is there now; raises NotConnected."""
         await self._client.fanout(procedure, ask)
+
+    async def notify(self, topic: str, notification: Notification, *, now: datetime) -> None:
+        """Tell whoever reads the queue of this topic and priority, now or later; raises NotConnected."""
+        await notify(self._transport, topic, notification, now=now)
 
     def on_call(self, procedure: Call[Req, Res], handler: Callable[[Req], Awaitable[Res]]) -> None:
         """Answer this call with `handler`; raises ValueError when it has one."""

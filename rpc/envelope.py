@@ -120,7 +120,7 @@ class Request(msgspec.Struct, kw_only=True):
         if self.context is not None:
             context = decode_members(self.context)
             text = text[:-1] + b"," + encode({_CONTEXT + key: value for key, value in context.items()})[1:]
-        return _wrap(text, limit)
+        return wrap(text, limit)
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,7 +134,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
     def pack(self, limit: int) -> bytes:
         """The body of this answer; raises BadMessage when it is larger than `limit` bytes."""
-        return _wrap(encode(self), limit)
+        return wrap(encode(self), limit)
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -270,7 +270,8 @@ def retries_of(headers: Mapping[str, object]) -> int:
     return 0 if value is None else _whole(RETRIES, value)
 
 
-def _wrap(inner: bytes, limit: int) -> bytes:
+def wrap(inner: bytes, limit: int) -> bytes:
+    """A message in its envelope; raises BadMessage when it is more than `limit` bytes."""
     body = encode(_Outer(version=_ENVELOPE_VERSION, message=inner.decode()))
     if len(body) > limit:
         raise BadMessage(f"message of {len(body)} bytes; the limit is {limit}")

@@ -6,50 +6,65 @@ running task, and recovery orders it again.
 """
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-import msgspec
-
 from novaflow.config import Config
+from novaflow.db.database import Database
 from novaflow.db.hosts import Hosts
+from novaflow.db.quotas import Quotas
 from novaflow.db.servers import Servers
 from novaflow.db.services import Services
+from novaflow.db.transitions import Transition
 from novaflow.messages import (
     ALLOCATE_NETWORK,
-    BUILD_INSTANCES,
     CONDUCTOR,
+    GET_ASSIGNMENT,
     GET_SERVER,
+    GET_TASK,
     HEARTBEAT,
     HOST_STARTED,
+    JUDGE_GUESTS,
     LIST_HOST_SERVERS,
+    REMOVE_LEFTOVERS,
     REPORT_FAILURE,
+    REPORT_LOST_GUEST,
     REPORT_POWER,
     REPORT_PROGRESS,
     START_BUILD,
     Allocated,
-    BuildInstance,
     Failure,
+    GuestAsk,
     Heartbeat,
     HostAsk,
     HostServers,
     HostStarted,
+    JudgeAsk,
+    Judged,
     NewState,
     Nothing,
     Progress,
     TaskStep,
 )
-from novaflow.models import BuildPlan, Fault, Server
+from novaflow.models import Assignment, BuildPlan, Migration, Server, TaskRecord
 from novaflow.states import Event, State
 from rpc.bus import Bus
+from rpc.errors import Unroutable
+from rpc.tracing import Tracer
 from services.beats import beat
+from services.bookkeeping import Bookkeeper
+from services.failures import Failures
+from services.notifications import telling
 from services.power_sync import PowerSync
 from services.recovery import Recovery
 from services.runtime import Runtime
+from services.timers import Timers
 from services.transitions import traced
 
 BINARY: Final = "nova-conductor"
+_BY_THE_OTHER_HOST: Final = frozenset({Event.CONFIRMED, Event.CONFIRMED_OFF})
+"""What the source of a resize reports of a server that is the destination's."""
 log = logging.getLogger(__name__)
 
 
@@ -59,6 +74,7 @@ class Conductor:
     def __init__(self, bus: Bus, servers: Servers, hosts: Hosts, recovery: Recovery, config: Config) -> None:
         self._bus = bus
         self._servers = servers
+        self._failures = Failures(bus, servers, config.scheduler)
         self._hosts = hosts
         self._recovery = recovery
         self._config = config
@@ -80,34 +96,36 @@ class Conductor:
         """The server, if this task still owns it on this host; else TaskSuperseded."""
         return await self._servers.owned(ask.server_id, ask.task_id, ask.host)
 
+    async def get_assignment(self, ask: TaskStep) -> Assignment:
+        """The task with all it needs, if it is this host's to carry out; else TaskSuperseded."""
+        return await self._servers.assignment(ask.server_id, ask.task_id, ask.host)
+
+    async def get_task(self, ask: TaskStep) -> TaskRecord:
+        """What became of a task that this worker heard is over; it may have something to clear up."""
+        return await self._servers.task(ask.task_id)
+
     async def report_progress(self, ask: Progress) -> NewState:
         """A step along the state table, or a few at once."""
+        host = None if ask.event in _BY_THE_OTHER_HOST else ask.host
+        leaves = await self._servers.migration(ask.server_id) if ask.event is Event.DELETED else None
         state = await self._servers.advance(
-            ask.server_id, ask.task_id, ask.event, host=ask.host, power=ask.power, then=ask.then
+            ask.server_id, ask.task_id, ask.event, host=host, power=ask.power, then=ask.then
         )
+        if leaves is not None:
+            await self._clear_up(ask, leaves)
         return _told(state)
+
+    async def _clear_up(self, ask: Progress, move: Migration) -> None:
+        """A server that was deleted while it moved has left something on its other host. What this order misses, the audit finds."""
+        for host in {move.source_host, move.dest_host} - {ask.host, None}:
+            try:
+                await self._bus.cast(REMOVE_LEFTOVERS.at(host or ""), GuestAsk(server_id=ask.server_id))
+            except Unroutable:
+                log.info("server %s: host %s is away and clears up when it is back", ask.server_id, host)
 
     async def report_failure(self, ask: Failure) -> NewState:
-        """A build that may be retried goes back to the scheduler; anything else ends with its fault."""
-        if ask.build is None:
-            return await self._end(ask, Event.FAILED, ask.fault)
-        if not ask.may_retry:
-            return await self._end(ask, Event.BUILD_FAILED, ask.fault)
-        if ask.build.attempt >= self._config.scheduler.max_attempts:
-            return await self._end(ask, Event.BUILD_FAILED, _exhausted(ask.build, ask.fault))
-        state = await self._servers.advance(
-            ask.server_id, ask.task_id, Event.RESCHEDULED, host=ask.host, fault=ask.fault
-        )
-        again = msgspec.structs.replace(
-            ask.build, attempt=ask.build.attempt + 1, tried=(*ask.build.tried, ask.host), last_failure=ask.fault.message
-        )
-        await self._bus.cast(BUILD_INSTANCES, again)
-        return _told(state)
-
-    async def _end(self, ask: Failure, event: Event, fault: Fault) -> NewState:
-        return _told(
-            await self._servers.advance(ask.server_id, ask.task_id, event, host=ask.host, power=ask.power, fault=fault)
-        )
+        """A task failed on a host; see services.failures."""
+        return _told(await self._failures.report(ask))
 
     async def host_started(self, ask: HostStarted) -> HostServers:
         """Register the host, order its interrupted tasks again, and tell it which servers are its own."""
@@ -118,6 +136,10 @@ class Conductor:
     async def list_host_servers(self, ask: HostAsk) -> HostServers:
         """What the database places on this host now."""
         return HostServers(servers=tuple(await self._servers.on_host(ask.host)))
+
+    async def judge_guests(self, ask: JudgeAsk) -> Judged:
+        """What each of these servers is to the host that has something of it."""
+        return Judged(verdicts=await self._servers.judge(ask.host, ask.server_ids))
 
     async def heartbeat(self, ask: Heartbeat) -> Nothing:
         """The host lives, and so do the tasks it works on."""
@@ -130,45 +152,48 @@ class Conductor:
         """Everything the conductor answers to, in one place."""
         bus.on_call(START_BUILD, self.start_build)
         bus.on_call(ALLOCATE_NETWORK, self.allocate_network)
+        bus.on_call(GET_ASSIGNMENT, self.get_assignment)
         bus.on_call(GET_SERVER, self.get_server)
+        bus.on_call(GET_TASK, self.get_task)
         bus.on_call(REPORT_PROGRESS, self.report_progress)
         bus.on_call(REPORT_FAILURE, self.report_failure)
         bus.on_call(HOST_STARTED, self.host_started)
         bus.on_call(LIST_HOST_SERVERS, self.list_host_servers)
+        bus.on_call(JUDGE_GUESTS, self.judge_guests)
         bus.on_call(HEARTBEAT, self.heartbeat)
         bus.on_cast(REPORT_POWER, power.report_power)
+        bus.on_cast(REPORT_LOST_GUEST, power.report_lost_guest)
 
 
 def _told(state: State) -> NewState:
     return NewState(vm=state.vm, task=state.task)
 
 
-def _exhausted(build: BuildInstance, last: Fault) -> Fault:
-    """Nova's words (MaxRetriesExceeded) when the last host that was allowed has failed too."""
-    said = (
-        f"Exceeded maximum number of retries. Exceeded max scheduling attempts {build.attempt} "
-        f"for instance {build.server_id}. Last exception: {last.message}"
-    )
-    return msgspec.structs.replace(last, code=500, message=said)
-
-
 @asynccontextmanager
 async def conductor(runtime: Runtime) -> AsyncIterator[None]:
     """Serve the `conductor` topic, and look after interrupted tasks, until the block ends."""
-    config, clock = runtime.config, runtime.clock
-    database = await runtime.database()
-    tracer = runtime.tracer(BINARY)
-    servers = Servers(database, clock, traced(tracer))
-    hosts = Hosts(database, clock)
+    database, tracer = await runtime.database(), runtime.tracer(BINARY)
     bus = await runtime.bus(BINARY)
+    async with telling(runtime, bus, database, traced(tracer)) as tell, _serving(runtime, bus, database, tracer, tell):
+        yield
+
+
+@asynccontextmanager
+async def _serving(
+    runtime: Runtime, bus: Bus, database: Database, tracer: Tracer, tell: Callable[[Transition], None]
+) -> AsyncIterator[None]:
+    config, clock = runtime.config, runtime.clock
+    servers, hosts = Servers(database, clock, tell), Hosts(database, clock)
     recovery = Recovery(bus, servers, hosts, config, clock, tracer)
     Conductor(bus, servers, hosts, recovery, config).serve(bus, PowerSync(bus, servers))
     await bus.serve(CONDUCTOR)
+    beats = beat(Services(database, clock), BINARY, config.compute.heartbeat_interval, clock)
+    books = Bookkeeper(hosts, Quotas(database), clock, log.error)
     loops = [
-        runtime.spawn(
-            beat(Services(database, clock), BINARY, config.compute.heartbeat_interval, clock), "conductor beats"
-        ),
+        runtime.spawn(beats, "conductor beats"),
         runtime.spawn(recovery.run(), "recovery"),
+        runtime.spawn(Timers(bus, servers, config, clock).run(), "timers"),
+        runtime.spawn(books.run(config.conductor.audit_interval), "bookkeeping"),
     ]
     try:
         yield

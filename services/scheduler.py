@@ -18,6 +18,7 @@ import msgspec
 
 from novaflow.config import Scheduler as Settings
 from novaflow.db.companions import ReadCompanions
+from novaflow.db.database import Database
 from novaflow.db.host_changes import HostChanges
 from novaflow.db.servers import Servers
 from novaflow.db.services import Services
@@ -42,6 +43,7 @@ from rpc.errors import Away, Unroutable
 from services.beats import beat
 from services.host_states import HostStates
 from services.move_placing import MovePlacing
+from services.notifications import telling
 from services.placer import Placer
 from services.runtime import Runtime
 from services.transitions import traced
@@ -147,24 +149,32 @@ class Scheduler:
 @asynccontextmanager
 async def scheduler(runtime: Runtime) -> AsyncIterator[None]:
     """Serve the `scheduler` topic until the block ends; raises Invalid for a filter that does not exist."""
-    settings, clock = canonical(runtime.config.scheduler), runtime.clock
+    settings = canonical(runtime.config.scheduler)
+    database, tracer = await runtime.database(), runtime.tracer(BINARY)
+    bus = await runtime.bus(BINARY)
+    async with telling(runtime, bus, database, traced(tracer)) as tell:
+        servers = Servers(database, runtime.clock, tell)
+        async with _serving(runtime, bus, database, servers, settings):
+            yield
+
+
+@asynccontextmanager
+async def _serving(
+    runtime: Runtime, bus: Bus, database: Database, servers: Servers, settings: Settings
+) -> AsyncIterator[None]:
+    clock, tracer = runtime.clock, runtime.tracer(BINARY)
     config = msgspec.structs.replace(runtime.config, scheduler=settings)
-    database = await runtime.database()
-    tracer = runtime.tracer(BINARY)
-    servers = Servers(database, clock, traced(tracer))
     dice = random.Random()  # noqa: S311  breaks ties, guards nothing
     states = HostStates(HostChanges(database), settings, clock, config.compute.service_down_time, dice)
     placer = Placer(states, ReadCompanions(database), settings, tracer, dice)
-    bus = await runtime.bus(BINARY)
     moves = MovePlacing(bus, servers, placer, same_host=config.compute.allow_resize_to_same_host)
     serving = Scheduler(bus, servers, placer, moves)
     bus.on_cast(BUILD_INSTANCES, serving.build_instances)
     bus.on_cast(MOVE_SERVER, serving.move_server)
     bus.on_call(SELECT_DESTINATIONS, serving.select_destinations)
     await bus.serve(SCHEDULER)
-    beating = runtime.spawn(
-        beat(Services(database, clock), BINARY, config.compute.heartbeat_interval, clock), "scheduler beats"
-    )
+    beats = beat(Services(database, clock), BINARY, config.compute.heartbeat_interval, clock)
+    beating = runtime.spawn(beats, "scheduler beats")
     try:
         yield
     finally:

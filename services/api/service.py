@@ -1,6 +1,6 @@
 """nova-api as a service: what it opens, and how its parts are put together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -15,6 +15,7 @@ from novaflow.db.quotas import Quotas
 from novaflow.db.server_groups import ServerGroups
 from novaflow.db.servers import Servers
 from novaflow.db.services import Services
+from novaflow.db.transitions import Transition
 from novaflow.operations.actions import ActionOperations
 from novaflow.operations.aggregates import AggregateOperations
 from novaflow.operations.flavors import FlavorOperations
@@ -33,6 +34,7 @@ from services.api.openstack.app import create_app, is_public
 from services.api.openstack.frame import Api
 from services.auth import authenticated, token_verifier
 from services.clients import ImageClient
+from services.notifications import telling
 from services.runtime import Runtime
 from services.transitions import traced as traced_transitions
 from services.web import serving, traced
@@ -43,14 +45,28 @@ BINARY: Final = "nova-api"
 @asynccontextmanager
 async def api(runtime: Runtime) -> AsyncIterator[None]:
     """Serve the Compute API until the block ends. Raises PortTaken."""
-    config, tracer = runtime.config, runtime.tracer(BINARY)
+    tracer, database, bus = runtime.tracer(BINARY), await runtime.database(), await runtime.bus(BINARY)
+    recorded = traced_transitions(tracer)
+    async with (
+        telling(runtime, bus, database, recorded) as tell,
+        _serving(runtime, tracer, database, bus, tell),
+    ):
+        yield
+
+
+@asynccontextmanager
+async def _serving(
+    runtime: Runtime, tracer: Tracer, database: Database, bus: Bus, tell: Callable[[Transition], None]
+) -> AsyncIterator[None]:
+    config = runtime.config
     resources = assemble(
         config=config,
         clock=runtime.clock,
         tracer=tracer,
-        database=await runtime.database(),
-        bus=await runtime.bus(BINARY),
+        database=database,
+        bus=bus,
         images=ImageClient(runtime.http, config.image_url, tracer),
+        tell=tell,
     )
     app = create_app(
         resources,
@@ -61,9 +77,18 @@ async def api(runtime: Runtime) -> AsyncIterator[None]:
         yield
 
 
-def assemble(*, config: Config, clock: Clock, tracer: Tracer, database: Database, bus: Bus, images: Images) -> Api:
-    """Put the operations together over one database, one bus and one image service."""
-    servers = Servers(database, clock, traced_transitions(tracer))
+def assemble(
+    *,
+    config: Config,
+    clock: Clock,
+    tracer: Tracer,
+    database: Database,
+    bus: Bus,
+    images: Images,
+    tell: Callable[[Transition], None] | None = None,
+) -> Api:
+    """Put the operations together over one database, one bus and one image service. `tell` hears of every transition."""
+    servers = Servers(database, clock, tell or traced_transitions(tracer))
     hosts = Hosts(database, clock)
     services = Services(database, clock)
     quotas = Quotas(database)
