@@ -12,19 +12,33 @@ from typing import Final
 import msgspec
 
 from novaflow.models import TaskEvent, TaskRecord, Value
-from novaflow.states import Event
+from novaflow.states import ENDINGS, Event
 
 SUCCESS: Final = "Success"
 ERROR: Final = "Error"
 NAMES: Final = {
     "create": "compute__do_build_and_run_instance",
     "delete": "compute_terminate_instance",
-    "start": "compute_start_instance",
-    "stop": "compute_stop_instance",
-    "reboot": "compute_reboot_instance",
+    "forceDelete": "compute_terminate_instance",
+    "changePassword": "compute_set_admin_password",
+    "createImage": "compute_snapshot_instance",
+    "createBackup": "compute_backup_instance",
+    "resize": "compute_resize_instance",
+    "migrate": "compute_resize_instance",
+    "confirmResize": "compute_confirm_resize",
+    "revertResize": "compute_revert_resize",
+    "live-migration": "compute_live_migration",
+    "evacuate": "compute_rebuild_instance",
+    "shelveOffload": "compute_shelve_offload_instance",
 }
-_SUCCEEDED: Final = frozenset({Event.SPAWNED, Event.DELETED, Event.STARTED, Event.STOPPED, Event.REBOOTED})
-_FAILED: Final = frozenset({Event.RESCHEDULED, Event.BUILD_FAILED, Event.FAILED})
+"""Those that are not `compute_<action>_instance`."""
+_FAILED: Final = frozenset(
+    {Event.RESCHEDULED, Event.BUILD_FAILED, Event.FAILED, Event.BROKEN, Event.RESIZE_ROLLED_BACK}
+)
+_LEFT: Final = frozenset(
+    {Event.RESIZE_MIGRATED, Event.REVERT_CLEARED}
+)  # the host has done its part, another one goes on
+_SUCCEEDED: Final = (ENDINGS - _FAILED) | _LEFT
 
 
 class Move(Value, frozen=True, kw_only=True):

@@ -10,7 +10,8 @@ from typing import Any, Final
 from novaflow.config import Config
 from novaflow.db.quotas import Quotas
 from novaflow.db.servers import ServerQuery, Servers
-from novaflow.errors import Invalid, Locked, Missing, WrongState
+from novaflow.errors import Invalid, Missing, WrongState
+from novaflow.guards import refuse_locked
 from novaflow.models import Context, Server, ServerName
 from novaflow.operations.boot_rules import check_metadata
 from novaflow.operations.rights import admin_only
@@ -72,7 +73,7 @@ class ServerOperations:
         def without_it(server: Server) -> Annotation:
             if key not in server.metadata:
                 raise Missing(reason="Metadata item was not found")
-            _refuse_locked(context, server)
+            refuse_locked(context, server)
             _refuse_unsettled(server, "delete metadata")
             return {"metadata": {name: value for name, value in server.metadata.items() if name != key}}
 
@@ -122,19 +123,13 @@ class ServerOperations:
         limits = await self._quotas.limits(project_id, self._config.quota)
 
         def set_items(server: Server) -> Annotation:
-            _refuse_locked(context, server)
+            refuse_locked(context, server)
             _refuse_unsettled(server, "update metadata")
             metadata = items(server)
             check_metadata(metadata, limits)
             return {"metadata": metadata}
 
         return (await self._servers.annotate(server_id, project_id, set_items)).metadata
-
-
-def _refuse_locked(context: Context, server: Server) -> None:
-    """A lock keeps everybody but administrators from the metadata; of tags and the description Nova does not ask."""
-    if server.is_locked and not context.is_admin:
-        raise Locked(server_id=server.id)
 
 
 def _refuse_unsettled(server: Server, action: str) -> None:

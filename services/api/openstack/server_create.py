@@ -48,7 +48,7 @@ async def create(api: Api, request: web.Request) -> web.Response:
 def boot_request(body: Mapping[str, Any], version: Version, network: Network) -> BootRequest:
     """What a checked body asks for; raises Invalid where its parts do not fit each other or this cloud."""
     server: Mapping[str, Any] = body["server"]
-    image_id = _image_id(server)
+    image_id = image_id_of(server)
     _refuse_devices(server, image_id)
     _refuse_networks(server.get("networks"), network)
     _refuse_security_groups(server)
@@ -57,7 +57,7 @@ def boot_request(body: Mapping[str, Any], version: Version, network: Network) ->
     name = server["name"]
     return BootRequest(
         name=name,
-        flavor_id=_last_part(str(server["flavorRef"])),
+        flavor_id=last_part(str(server["flavorRef"])),
         image_id=image_id,
         admin_password=server.get("adminPass") or generate_password(),
         min_count=min_count,
@@ -95,17 +95,18 @@ def generate_password() -> str:
     return "".join(letters)
 
 
-def _image_id(server: Mapping[str, Any]) -> str:
+def image_id_of(server: Mapping[str, Any]) -> str:
+    """The image that a body names, by its id or a link; raises Invalid for none."""
     given = server.get("imageRef", "")
     if not given:
         raise Invalid(reason="Missing imageRef attribute")
-    image_id = _last_part(given)
+    image_id = last_part(given)
     if not is_uuid(image_id):
         raise Invalid(reason=f"Invalid input for field/attribute imageRef. Value: {given}. {given!r} is not a 'uuid'")
     return str(uuid.UUID(image_id))
 
 
-def _last_part(reference: str) -> str:
+def last_part(reference: str) -> str:
     """The id in a link, or the id itself."""
     return reference.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1]
 

@@ -25,9 +25,11 @@ from services.api.openstack.schema import (
 _USER_DATA_LENGTH: Final = 65535
 _MAX_COUNT: Final = 1000  # servers of one request
 TAG: Final = text(min_length=1, max_length=60, pattern=r"^[^,/]*$")
-_DESCRIPTION: Final = optional(text(max_length=255, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$"))
-_DISK_CONFIG: Final = choice("AUTO", "MANUAL")
-_FILE: Final = record({"path": text(), "contents": encoded()}, required=("path", "contents"))
+DESCRIPTION: Final = optional(text(max_length=255, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$"))
+DISK_CONFIG: Final = choice("AUTO", "MANUAL")
+FLAVOR: Final = either(integer(), text(min_length=1, max_length=1024))
+ADMIN_PASSWORD: Final = text(max_length=255, secret=True)
+FILE: Final = record({"path": text(), "contents": encoded()}, required=("path", "contents"))
 _BOOT_INDEX: Final = optional(integer())
 _LEGACY_DEVICE: Final = {
     "virtual_name": text(max_length=255),
@@ -76,14 +78,14 @@ def create_schema(version: Version) -> Check:
     fields: dict[str, Check] = {
         "name": name(),
         "imageRef": text(max_length=1024),
-        "flavorRef": either(integer(), text(min_length=1, max_length=1024)),
-        "adminPass": text(max_length=255, secret=True),
+        "flavorRef": FLAVOR,
+        "adminPass": ADMIN_PASSWORD,
         "metadata": METADATA,
         "networks": _networks(version),
-        "OS-DCF:diskConfig": _DISK_CONFIG,
+        "OS-DCF:diskConfig": DISK_CONFIG,
         "accessIPv4": ip_address(4),
         "accessIPv6": ip_address(6),
-        "personality": array(_FILE),
+        "personality": array(FILE),
         "availability_zone": name(),
         "block_device_mapping": array(record(_LEGACY_DEVICE)),
         "block_device_mapping_v2": array(_device(version)),
@@ -97,7 +99,7 @@ def create_schema(version: Version) -> Check:
     }
     required = ["name", "flavorRef"]
     if version >= (2, 19):
-        fields["description"] = _DESCRIPTION
+        fields["description"] = DESCRIPTION
     if version >= (2, 37):
         required.append("networks")
     return record(
@@ -115,12 +117,12 @@ def update_schema(version: Version) -> Check:
     """The body of `PUT /servers/{id}`."""
     fields: dict[str, Check] = {
         "name": name(),
-        "OS-DCF:diskConfig": _DISK_CONFIG,
+        "OS-DCF:diskConfig": DISK_CONFIG,
         "accessIPv4": ip_address(4),
         "accessIPv6": ip_address(6),
     }
     if version >= (2, 19):
-        fields["description"] = _DESCRIPTION
+        fields["description"] = DESCRIPTION
     return record({"server": record(fields)}, required=("server",))
 
 

@@ -60,7 +60,7 @@ def full(
     shown["security_groups"] = [{"name": "default"}]
     if is_admin:
         _add_admin_attributes(shown, server, version)
-    shown["OS-EXT-STS:task_state"] = server.task.value or None
+    shown["OS-EXT-STS:task_state"] = server.task.wire
     shown["OS-EXT-STS:vm_state"] = server.vm.value
     shown["OS-EXT-STS:power_state"] = int(server.power)
     shown["os-extended-volumes:volumes_attached"] = []

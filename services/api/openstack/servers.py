@@ -76,7 +76,7 @@ async def _update(api: Api, request: web.Request) -> web.Response:
 
 async def _delete(api: Api, request: web.Request) -> web.Response:
     request[SPAN].attributes["server_id"] = request.match_info["id"]
-    await api.server_actions.delete(context(request), request.match_info["id"])
+    await api.server_actions.ends.delete(context(request), request.match_info["id"])
     return empty()
 
 

@@ -1,0 +1,163 @@
+"""Moves of servers that administrators order: live ones, and those away from a host that is dead. And what is known of all moves.
+
+Texts are Nova's (nova/exception.py, nova/api/openstack/compute/evacuate.py and server_migrations.py).
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from novaflow import guards
+from novaflow.db import accompaniments
+from novaflow.db.migration_records import MigrationQuery, Migrations
+from novaflow.db.moving import EVACUATION, LIVE
+from novaflow.errors import Invalid, Missing, NotFound, WrongState
+from novaflow.messages import LIVE_MIGRATION_ABORT, LIVE_MIGRATION_FORCE_COMPLETE, ServerOrder
+from novaflow.models import Context, Migration, Server
+from novaflow.operations.rights import admin_only
+from novaflow.operations.server_orders import ServerOrders, host_of, order_of
+from novaflow.states import Event, Task
+from rpc.procedure import Cast
+
+_LIVE_RULE: Final = "os_compute_api:os-migrate-server:migrate_live"
+_MIGRATIONS_RULE: Final = "os_compute_api:servers:migrations:{}"
+_LIVE_STATUS: Final = {"accepted": "queued", "pre-migrating": "running"}
+IN_PROGRESS: Final = ("queued", "preparing", "running", "post-migrating")
+
+
+class ServerMoves:
+    """All are for administrators and raise Forbidden, and NotFound."""
+
+    def __init__(self, orders: ServerOrders, migrations: Migrations) -> None:
+        self._orders = orders
+        self._migrations = migrations
+
+    async def live_migrate(
+        self, context: Context, server_id: str, target_host: str, *, copies_disks: bool = True
+    ) -> None:
+        """Move a running server, to the host named or to one that the scheduler finds.
+
+        Raises WrongState, Invalid for a host that is none, is down, or is its own, and where disks shall not be copied: they are on no
+        shared storage here.
+        """
+        admin_only(context, _LIVE_RULE)
+        server = await self._orders.get(context, server_id)
+        self._orders.check(context, server, Event.LIVE_MIGRATION_ORDERED, "os-migrateLive")
+        await self._check_hosts(server, target_host)
+        if not copies_disks:
+            raise Invalid(
+                reason=f"{server.id} is not on shared storage: Shared storage live-migration requires either shared storage"
+                " or boot-from-volume with no local disks."
+            )
+        await self._move(context, server, Event.LIVE_MIGRATION_ORDERED, LIVE, target_host)
+
+    async def evacuate(self, context: Context, server_id: str, target_host: str, *, admin_password: str) -> None:
+        """Make a server anew on another host, its own being down. Raises WrongState, Missing, Invalid."""
+        admin_only(context, "os_compute_api:os-evacuate")
+        server = await self._orders.get(context, server_id)
+        if target_host and await self._orders.host(target_host) is None:
+            raise Missing(reason=f"Compute host {target_host} not found.")
+        if target_host and target_host == server.host:
+            raise Invalid(reason="The target host can't be the same one.")
+        self._orders.check(context, server, Event.EVACUATE_ORDERED)
+        if await self._orders.is_up(server.host):
+            raise Invalid(reason=f"Compute service of {server.host} is still in use.")
+        await self._move(
+            context, server, Event.EVACUATE_ORDERED, EVACUATION, target_host, admin_password=admin_password
+        )
+
+    async def in_progress(self, context: Context, server_id: str) -> Sequence[Migration]:
+        """The live migrations of a server that are under way."""
+        admin_only(context, _MIGRATIONS_RULE.format("index"))
+        server = await self._orders.get(context, server_id)
+        found = await self._migrations.list(MigrationQuery(server_id=server.id, type=LIVE))
+        return [move for move in found if status_of(move) in IN_PROGRESS]
+
+    async def get(self, context: Context, server_id: str, migration_id: int) -> Migration:
+        """One of them. Raises Missing."""
+        admin_only(context, _MIGRATIONS_RULE.format("show"))
+        server = await self._orders.get(context, server_id)
+        try:
+            move = await self._migrations.get(server.id, migration_id)
+        except NotFound:
+            said = f"In-progress live migration {migration_id} is not found for server {server.id}."
+            raise Missing(reason=said) from None
+        if move.type != LIVE:
+            raise Missing(reason=f"Migration {migration_id} for server {server.id} is not live-migration.")
+        if status_of(move) not in IN_PROGRESS:
+            raise Missing(reason=f"Live migration {migration_id} for server {server.id} is not in progress.")
+        return move
+
+    async def abort(self, context: Context, server_id: str, migration_id: int) -> None:
+        """Let a server stay where it is. Raises WrongState, Missing, Invalid when it is too late."""
+        admin_only(context, _MIGRATIONS_RULE.format("delete"))
+        server = await self._migrating(context, server_id, "abort live migration")
+        try:
+            await self._interfere(context, server, migration_id, "abort live migration", LIVE_MIGRATION_ABORT)
+        except NotFound:
+            said = f"Migration {migration_id} not found for instance {server.id}"
+            raise Missing(reason=said) from None
+
+    async def force_complete(self, context: Context, server_id: str, migration_id: int) -> None:
+        """Stop a server that changes faster than it can be copied, so that it arrives. Raises WrongState, Invalid."""
+        admin_only(context, _MIGRATIONS_RULE.format("force_complete"))
+        server = await self._migrating(context, server_id, "force_complete")
+        try:
+            await self._interfere(context, server, migration_id, "force complete", LIVE_MIGRATION_FORCE_COMPLETE)
+        except NotFound:
+            said = f"Migration {migration_id} not found for instance {server.id}"
+            raise Invalid(reason=said) from None
+
+    async def list(self, context: Context, query: MigrationQuery, status: str | None = None) -> Sequence[Migration]:
+        """All moves of all servers that answer to the query."""
+        admin_only(context, "os_compute_api:os-migrations:index")
+        found = await self._migrations.list(query)
+        return [move for move in found if status is None or status_of(move) == status]
+
+    async def _check_hosts(self, server: Server, target_host: str) -> None:
+        source = host_of(server)
+        if target_host and await self._orders.host(target_host) is None:
+            raise Invalid(reason=f"Compute host {target_host} could not be found.")
+        if target_host == source:
+            raise Invalid(reason=f"Unable to migrate instance ({server.id}) to current host ({source}).")
+        for host in (source, target_host):
+            if host and not await self._orders.is_up(host):
+                raise Invalid(reason=f"Compute service of {host} is unavailable at this time.")
+
+    async def _move(
+        self,
+        context: Context,
+        server: Server,
+        event: Event,
+        kind: str,
+        target_host: str,
+        *,
+        admin_password: str = "",
+    ) -> None:
+        accompany = accompaniments.of_move(kind, self._orders.config.quota, target_host=target_host)
+        ordered = await self._orders.accept(context, server, event, accompany=accompany)
+        await self._orders.send_to_scheduler(context, ordered, admin_password=admin_password)
+
+    async def _migrating(self, context: Context, server_id: str, action: str) -> Server:
+        server = await self._orders.get(context, server_id)
+        guards.refuse_locked(context, server)
+        if server.task is not Task.MIGRATING:
+            state = str(server.task.wire)
+            raise WrongState(action=action, server_id=server.id, attribute="task_state", state=state)
+        return server
+
+    async def _interfere(
+        self, context: Context, server: Server, migration_id: int, method: str, procedure: Cast[ServerOrder]
+    ) -> None:
+        """Tell the source, which is at it. Raises NotFound, Invalid for a move that has not begun or is over."""
+        move = await self._migrations.get(server.id, migration_id)
+        if move.type != LIVE or status_of(move) != "running":
+            raise Invalid(
+                reason=f"Migration {migration_id} state of instance {server.id} is {status_of(move)}."
+                f" Cannot {method} while the migration is in this state."
+            )
+        await self._orders.send(procedure.at(move.source_host), order_of(context, server))
+
+
+def status_of(move: Migration) -> str:
+    """How far a move got, in Nova's words, which differ for live ones."""
+    return _LIVE_STATUS.get(move.status, move.status) if move.type == LIVE else move.status
