@@ -11,6 +11,8 @@ from novaflow.db.database import Database
 from novaflow.db.flavors import Flavors
 from novaflow.db.hosts import Hosts
 from novaflow.db.keypairs import KeyPairs
+from novaflow.db.locking import ServerLocks
+from novaflow.db.migration_records import Migrations
 from novaflow.db.quotas import Quotas
 from novaflow.db.server_groups import ServerGroups
 from novaflow.db.servers import Servers
@@ -22,9 +24,10 @@ from novaflow.operations.flavors import FlavorOperations
 from novaflow.operations.hosts import HostOperations
 from novaflow.operations.keypairs import KeyPairOperations
 from novaflow.operations.quotas import QuotaOperations
-from novaflow.operations.server_actions import ServerActions
-from novaflow.operations.server_boot import Images, ServerBoot
+from novaflow.operations.server_actions import Images, server_actions
+from novaflow.operations.server_boot import ServerBoot
 from novaflow.operations.server_groups import ServerGroupOperations
+from novaflow.operations.server_orders import ServerOrders
 from novaflow.operations.servers import ServerOperations
 from novaflow.operations.services import ServiceOperations
 from novaflow.operations.usage import UsageOperations
@@ -111,7 +114,15 @@ def assemble(
             clock=clock,
             tracer=tracer,
         ),
-        server_actions=ServerActions(servers, hosts, bus, config, clock),
+        server_actions=server_actions(
+            ServerOrders(servers, hosts, bus, config, clock),
+            images=images,
+            flavors=flavors,
+            quotas=quotas,
+            locks=ServerLocks(database, clock),
+            migrations=Migrations(database),
+            config=config,
+        ),
         actions=ActionOperations(servers),
         flavors=flavors,
         keypairs=KeyPairOperations(keypairs, quotas, config.quota, clock),
