@@ -72,7 +72,7 @@ class KeyPairOperations:
 
     async def _refuse_early(self, context: Context, owner: str, name: str) -> None:
         """Raise what recording would very likely raise; what happens meanwhile is still refused there."""
-        limits = await self._quotas.limits(context.project_id, self._defaults)
+        limits = await self._quotas.limits(context.project_id, self._defaults, user_id=owner)
         usage = await self._quotas.usage(context.project_id, owner)
         if refused := refusal(usage, limits, Usage(key_pairs=1)):
             raise refused
@@ -91,7 +91,7 @@ class KeyPairOperations:
             type=kind,
             created_at=self._clock.now(),
         )
-        limits = await self._quotas.limits(context.project_id, self._defaults)
+        limits = await self._quotas.limits(context.project_id, self._defaults, user_id=owner)
         return await self._keypairs.create(keypair, limits.key_pairs)
 
 

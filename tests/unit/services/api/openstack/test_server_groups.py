@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from services.api.openstack.microversion import MAX
+from services.api.openstack.server_groups import RULES
 from tests.support.compute_api import PROJECT, ComputeApi, Reply, compute_api
 from tests.support.server_world import World, server_world
 
@@ -136,6 +138,30 @@ class TestAGroup:
         reply = await api.ask("POST", "/os-server-groups", {"server_group": body}, who="alice", version="2.15")
 
         assert reply.status == 400
+
+
+@pytest.mark.skipif(MAX < RULES, reason="the API does not go as far yet")
+class TestSince264:
+    async def ask(self, api: ComputeApi, **fields: Any) -> Reply:
+        body = {"server_group": {"name": "g", **fields}}
+        return await api.ask("POST", "/os-server-groups", body, who="alice", version="2.64")
+
+    async def test_a_group_has_one_policy_and_its_rules(self, api: ComputeApi) -> None:
+        plain = await self.ask(api, policy="soft-affinity")
+        ruled = await self.ask(api, policy="anti-affinity", rules={"max_server_per_host": 3})
+
+        assert (plain.body["server_group"]["policy"], plain.body["server_group"]["rules"]) == ("soft-affinity", {})
+        shown = ruled.body["server_group"]
+        assert (shown["policy"], shown["rules"]) == ("anti-affinity", {"max_server_per_host": 3})
+        assert not {"policies", "metadata"} & shown.keys()
+
+    async def test_only_anti_affinity_has_rules(self, api: ComputeApi) -> None:
+        refused = await self.ask(api, policy="affinity", rules={"max_server_per_host": 3})
+
+        assert (refused.status, refused.message) == (400, "Only anti-affinity policy supports rules.")
+
+    async def test_the_old_form_is_refused(self, api: ComputeApi) -> None:
+        assert (await self.ask(api, policies=["affinity"])).status == 400
 
 
 class TestMembers:
