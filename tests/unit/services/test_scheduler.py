@@ -8,19 +8,22 @@ import pytest
 
 from novaflow.clock import SystemClock
 from novaflow.config import Scheduler as Settings
+from novaflow.db.aggregates import Aggregates
 from novaflow.db.companions import ReadCompanions
 from novaflow.db.host_changes import Changes, HostChanges
+from novaflow.db.ids import new_uuid
+from novaflow.db.server_groups import ServerGroups
 from novaflow.db.services import Services
 from novaflow.errors import Invalid, NoValidHost, ServiceUnavailable
 from novaflow.messages import SELECT_DESTINATIONS, BuildInstance, DestinationsAsk
-from novaflow.models import RequestSpec
+from novaflow.models import QuotaLimits, RequestSpec, ServerGroup
 from novaflow.states import Event, Vm
 from rpc.tracing import Tracer
 from services.host_states import HostStates
 from services.move_placing import MovePlacing
 from services.placer import Placer
 from services.scheduler import DatabaseAway, Scheduler
-from tests.support.cloud import TINY, USER, cloud, settings
+from tests.support.cloud import TINY, USER, Cloud, cloud, settings
 from tests.support.hosts import RESOURCES, listening
 
 
@@ -129,6 +132,67 @@ async def test_a_forced_host_that_is_full_is_refused_by_its_claim(tmp_path: Path
         assert server.fault.message.endswith("c1: claim: it has not enough room left")
 
 
+async def test_servers_of_an_anti_affinity_group_that_are_built_at_once_keep_apart(tmp_path: Path) -> None:
+    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1", "c2", "c3"):
+        made = await grouped(world, "anti-affinity")
+        servers = await world.boot(4, settle=False, group_id=made, hints={"group": made})
+        await world.quiet()
+
+        placed = [await world.server(server.id) for server in servers]
+        assert sorted(server.host or "nowhere" for server in placed) == ["c1", "c2", "c3", "nowhere"]
+        (failed,) = [server for server in placed if server.fault]
+        assert failed.fault is not None
+        assert "c1: server_group_anti_affinity: it has 1 of at most 1 servers of the group" in failed.fault.details
+
+
+async def test_servers_of_an_affinity_group_that_are_built_at_once_stay_together(tmp_path: Path) -> None:
+    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1", "c2", "c3"):
+        made = await grouped(world, "affinity")
+        servers = await world.boot(4, settle=False, group_id=made, hints={"group": made})
+        await world.quiet()
+
+        hosts = [(await world.server(server.id)).host for server in servers]
+        assert hosts[0] is not None
+        assert hosts == hosts[:1] * 4
+
+
+async def grouped(world: Cloud, policy: str) -> str:
+    """A group of the user's, without servers yet."""
+    now = SystemClock().now()
+    group = ServerGroup(id=new_uuid(), name="g", policy=policy, project_id="p", user_id="u", created_at=now)
+    return (await ServerGroups(world.database).create(group, QuotaLimits())).id
+
+
+async def test_a_host_may_be_oversold_by_its_aggregates_ratio(tmp_path: Path) -> None:
+    config = settings(scheduler=Settings(filters=("aggregate_core", "ram"), cpu_allocation_ratio=1.0))
+    async with cloud(tmp_path, config, services=["scheduler"]) as world, listening(world, "c1") as heard:
+        aggregates = Aggregates(world.database, SystemClock())
+        made = await aggregates.create("crowded", None)
+        await aggregates.add_host(made.id, "c1", lambda _: None)
+        await aggregates.change(made.id, metadata={"cpu_allocation_ratio": "2"}, check=lambda _: None)
+
+        large = msgspec.structs.replace(TINY, vcpus=RESOURCES.vcpus)
+        servers = await world.boot(3, settle=False, flavor=large)
+        await world.quiet()
+
+        assert [host for host, _, _ in heard] == ["c1", "c1"]
+        faults = [server.fault for server in [await world.server(one.id) for one in servers] if server.fault]
+        assert [fault.details for fault in faults] == ["c1: aggregate_core: 8 vCPUs asked, 0 of 16 free"]
+
+
+async def test_a_user_may_ask_for_the_host_of_another_server_or_for_any_but_that(tmp_path: Path) -> None:
+    config = settings(scheduler=Settings(filters=("same_host", "different_host")))
+    async with cloud(tmp_path, config, services=["scheduler"]) as world, listening(world, "c1", "c2"):
+        (first,) = await world.boot(settle=False)
+        await world.quiet()
+        (near,) = await world.boot(settle=False, hints={"same_host": first.id})
+        (far,) = await world.boot(settle=False, hints={"different_host": (first.id,)})
+        await world.quiet()
+
+        hosts = [(await world.server(server.id)).host for server in (first, near, far)]
+        assert hosts[0] == hosts[1] != hosts[2]
+
+
 async def test_when_the_database_is_away_the_order_must_come_again(tmp_path: Path) -> None:
     class Away(HostChanges):
         async def all(self) -> Changes:
@@ -141,7 +205,7 @@ async def test_when_the_database_is_away_the_order_must_come_again(tmp_path: Pat
         states = HostStates(Away(world.database), world.config.scheduler, SystemClock(), 60.0)
         companions = ReadCompanions(world.database)
         placer = Placer(states, companions, world.config.scheduler, tracer, random.Random(1))
-        moves = MovePlacing(world.bus, world.servers, placer.chosen, states.promise, world.config, tracer)
+        moves = MovePlacing(world.bus, world.servers, placer, same_host=True)
         scheduler = Scheduler(world.bus, world.servers, placer, moves)
         spec = await world.servers.spec(server.id)
         order = BuildInstance(context=USER, server_id=server.id, task_id=server.task_id, spec=spec)
