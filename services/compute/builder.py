@@ -12,30 +12,26 @@ What stays true, wherever the process dies and however often the order comes:
 - When the conductor stays away nobody knows what was recorded: the guest stays, the handler fails, and the order comes again.
 """
 
-import asyncio
 import logging
-from typing import Final
 
-from novaflow.errors import BuildGivenUp, GuestFailed, NotFound, NovaflowError, TaskSuperseded
+from novaflow.errors import BuildGivenUp, NotFound, NovaflowError, TaskSuperseded
 from novaflow.messages import BuildInstance
 from novaflow.models import Address, BuildPlan
-from novaflow.states import Event, Power
-from novaflow.virt.driver import GuestSpec
+from novaflow.states import Event
 from rpc.errors import BusError
 from services.compute.faults import fault_of, is_hosts_fault
-from services.compute.guest_specs import guest_spec
 from services.compute.host import ComputeHost
 from services.compute.images import BootImages
 from services.compute.slots import Slot
+from services.compute.spawns import Spawns
 
-DOWN: Final = frozenset({Power.NOSTATE, Power.SHUTDOWN, Power.CRASHED})
 log = logging.getLogger(__name__)
 
 
 class Builder:
     """Answers to `build_and_run_instance`."""
 
-    def __init__(self, host: ComputeHost, images: BootImages, spawns: asyncio.Semaphore) -> None:
+    def __init__(self, host: ComputeHost, images: BootImages, spawns: Spawns) -> None:
         self._host = host
         self._images = images
         self._spawns = spawns
@@ -69,14 +65,7 @@ class Builder:
         images = await slot.unless_taken_over(self._images.find(plan.server, ask.context.token))
         addresses = await self._begin_spawn(ask)
         files = await slot.unless_taken_over(self._images.fetch(images))
-        self._images.note_use(self._host.name, ask.server_id, files)
-        guest = guest_spec(self._host, plan, files, addresses=addresses, admin_password=ask.admin_password)
-        await self._spawn(guest, slot)
-        power = await self._host.driver.power(ask.server_id)
-        if power in DOWN:
-            reason = f"the guest was {power.name} right after its start"
-            raise GuestFailed(operation="spawn", server_id=ask.server_id, reason=reason)
-        self._host.told[ask.server_id] = power
+        power = await self._spawns.spawn(plan, files, slot, addresses=addresses, admin_password=ask.admin_password)
         await records.progress(ask, Event.SPAWNED, power)
 
     async def _begin_spawn(self, ask: BuildInstance) -> tuple[Address, ...]:
@@ -91,15 +80,6 @@ class Builder:
         addresses = await records.allocate_network(ask)
         await records.progress(ask, Event.DEVICES_WANTED, then=(Event.SPAWN_STARTED,))
         return addresses
-
-    async def _spawn(self, guest: GuestSpec, slot: Slot) -> None:
-        await slot.unless_taken_over(self._spawns.acquire())
-        attributes = {"server_id": guest.server_id, "host": self._host.name}
-        try:
-            with self._host.tracer.span("libvirt", "define and start domain", attributes=attributes):
-                await self._host.driver.spawn(guest)
-        finally:
-            self._spawns.release()
 
     async def _fail(self, ask: BuildInstance, error: Exception) -> None:
         await self._clean_up(ask.server_id)

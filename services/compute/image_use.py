@@ -28,6 +28,11 @@ class ImageUse:
         fresh.write_bytes(msgspec.json.encode(sorted({image.name for image in images})))
         fresh.replace(home / server_id)
 
+    def note_too(self, host: str, server_id: str, images: Iterable[Path]) -> None:
+        """The same, of a guest that goes on needing what it was made of before."""
+        known = [Path(name) for name in _names_in(self._directory / host / server_id)]
+        self.note(host, server_id, [*known, *images])
+
     def images(self) -> set[Path]:
         """The images of all guests on all hosts, as names. Raises OSError, msgspec.DecodeError for a note nobody can read."""
         if not self._directory.exists():

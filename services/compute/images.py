@@ -134,8 +134,11 @@ class BootImages:
 
     def note_use(self, host: str, server_id: str, files: BootFiles) -> None:
         """The guest of this server is about to be made of these files, which stay in the cache as long as it is there."""
-        named = (files.disk.path if files.disk else "", files.kernel, files.ramdisk)
-        self.use.note(host, server_id, [Path(path) for path in named if path])
+        self.use.note(host, server_id, _paths(files))
+
+    def note_use_too(self, host: str, server_id: str, files: BootFiles) -> None:
+        """The same, of a guest that keeps what it was made of: these are another system's, in its place."""
+        self.use.note_too(host, server_id, _paths(files))
 
     async def evict(self, max_bytes: int) -> int:
         """Remove what no guest uses, the longest unused first, until the cache fits; answers how many bytes were freed."""
@@ -164,6 +167,11 @@ class BootImages:
             except ServiceUnavailable:
                 await self._clock.sleep(pause)
         return await ask()
+
+
+def _paths(files: BootFiles) -> list[Path]:
+    named = (files.disk.path if files.disk else "", files.kernel, files.ramdisk)
+    return [Path(path) for path in named if path]
 
 
 def _check_size(root_bytes: int, image_bytes: int) -> None:

@@ -11,40 +11,36 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from novaflow.config import Compute
 from novaflow.identity.credentials import read
-from novaflow.messages import (
-    BUILD_AND_RUN_INSTANCE,
-    COMPUTE,
-    GET_CONSOLE_OUTPUT,
-    REBOOT_INSTANCE,
-    START_INSTANCE,
-    STOP_INSTANCE,
-    TERMINATE_INSTANCE,
-)
+from novaflow.messages import COMPUTE
 from novaflow.virt.choose import open_driver
 from novaflow.virt.driver import Driver, GuestState
 from rpc.bus import Bus
 from services.auth import IdentityClient, ServiceToken
 from services.clients import ImageClient
+from services.compute.answering import answer
 from services.compute.audit import Auditor
-from services.compute.builder import Builder
 from services.compute.host import ComputeHost
 from services.compute.image_room import ImageRoom
 from services.compute.images import BootImages, ImageSource
 from services.compute.moving.serving import answer_moves
 from services.compute.pulse import Pulse
 from services.compute.records import Records
-from services.compute.switch import Switch
 from services.compute.transfer import Offers
+from services.compute.uploads import ImageStore, ImageUploads
 from services.runtime import Runtime
 
 SERVICE: Final = "nova-compute"
 DIRECTORY: Final = "compute"  # below the state directory: what the hosts keep
 REGISTERED_WITHIN: Final = 10.0  # seconds a start waits for the conductor before it goes on without
 log = logging.getLogger(__name__)
+
+
+class ImageService(ImageSource, ImageStore, Protocol):
+    """All that the hosts want of the image service."""
 
 
 def host_names(settings: Compute) -> list[str]:
@@ -68,15 +64,16 @@ async def compute(runtime: Runtime) -> AsyncIterator[None]:
 @asynccontextmanager
 async def compute_with(
     runtime: Runtime,
-    source: ImageSource,
+    source: ImageService,
     service_token: Callable[[], Awaitable[str]],
     driver_of: Callable[[str], Driver] | None = None,
 ) -> AsyncIterator[list[ComputeHost]]:
-    """Serve this process's compute hosts, all of which share one image cache filled from `source`.
+    """Serve this process's compute hosts, all of which share one image cache filled from `source`, the image service.
 
     `driver_of` gives the hypervisor of a host by its name; by default the one that the configuration says.
     """
     directory = runtime.state_dir / DIRECTORY
+    uploads = ImageUploads(source, runtime.clock, service_token)
     images = BootImages(source, directory / "images", runtime.clock, service_token)
     opener = partial(open_driver, runtime.config.compute, directory=directory, on_notice=log.warning)
     driver_of = driver_of or (lambda name: opener(host=name))
@@ -84,7 +81,7 @@ async def compute_with(
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(offers.served())
         served = [
-            await stack.enter_async_context(_serving(runtime, driver_of(name), name, images, offers))
+            await stack.enter_async_context(_serving(runtime, driver_of(name), name, images, uploads, offers))
             for name in host_names(runtime.config.compute)
         ]
         await _registered(served)
@@ -98,16 +95,6 @@ async def compute_with(
                     closing.create_task(one.bus.close())
 
 
-def answer(bus: Bus, builder: Builder, switch: Switch) -> None:
-    """Everything a compute host answers to, in one place."""
-    bus.on_cast(BUILD_AND_RUN_INSTANCE, builder.build_and_run_instance)
-    bus.on_cast(STOP_INSTANCE, switch.stop_instance)
-    bus.on_cast(START_INSTANCE, switch.start_instance)
-    bus.on_cast(REBOOT_INSTANCE, switch.reboot_instance)
-    bus.on_cast(TERMINATE_INSTANCE, switch.terminate_instance)
-    bus.on_call(GET_CONSOLE_OUTPUT, switch.get_console_output)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Served:
     """A host that takes orders; `is_registered` is set once the conductor knows it."""
@@ -119,7 +106,7 @@ class _Served:
 
 @asynccontextmanager
 async def _serving(
-    runtime: Runtime, driver: Driver, name: str, images: BootImages, offers: Offers
+    runtime: Runtime, driver: Driver, name: str, images: BootImages, uploads: ImageUploads, offers: Offers
 ) -> AsyncIterator[_Served]:
     """One host, from opening its hypervisor to draining its orders."""
     config, clock, tracer = runtime.config, runtime.clock, runtime.tracer(SERVICE)
@@ -138,7 +125,7 @@ async def _serving(
             clock=clock,
             tracer=tracer,
         )
-        answer(bus, Builder(host, images, asyncio.Semaphore(config.compute.spawns_at_once)), Switch(host))
+        await answer(bus, host, images, uploads)
         await answer_moves(bus, host, images, offers, runtime.http)
         guests = await driver.guests()
         pulse = Pulse(host, await driver.resources())

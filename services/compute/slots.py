@@ -24,6 +24,11 @@ class Slot:
         self._taken_over = asyncio.Event()
         self._waiting: asyncio.Task[Any] | None = None
 
+    @property
+    def is_taken_over(self) -> bool:
+        """Another task has said that the server is its own now."""
+        return self._taken_over.is_set()
+
     async def unless_taken_over(self, work: Coroutine[Any, Any, T]) -> T:
         """Do `work`; raises TaskSuperseded at once, with `work` cancelled, when another task takes the server over."""
         if self._taken_over.is_set():

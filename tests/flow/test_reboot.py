@@ -68,12 +68,27 @@ async def test_a_reboot_that_comes_again_when_it_is_done_reboots_nothing(tmp_pat
         assert b"boot 3" not in console
 
 
-async def test_a_reboot_that_fails_leaves_the_server_as_it_was(tmp_path: Path) -> None:
-    async with cloud(tmp_path, before=Broken("reboot", times=1)) as world:
+async def test_a_reboot_that_fails_while_the_guest_runs_leaves_the_server_as_it_was(tmp_path: Path) -> None:
+    async with cloud(tmp_path, before=Broken("power_off", times=1)) as world:
         (server,) = await world.boot()
 
         failed = await world.order(server, "reboot")
 
-        assert failed.vm is Vm.ACTIVE
+        assert (failed.vm, failed.power) == (Vm.ACTIVE, Power.RUNNING)
         (task, *_) = await world.servers.actions(server.id)
         assert (task.action, task.state) == ("reboot", "error")
+
+
+@pytest.mark.parametrize("hard", [False, True])
+async def test_a_reboot_that_fails_and_leaves_the_guest_off_leaves_the_server_in_error(
+    tmp_path: Path, hard: bool
+) -> None:
+    async with cloud(tmp_path, before=Broken("reboot", times=1)) as world:
+        (server,) = await world.boot()
+
+        failed = await world.order(server, "reboot", hard=hard)
+
+        assert (failed.vm, failed.power) == (Vm.ERROR, Power.SHUTDOWN)
+        assert failed.fault is not None
+        assert failed.fault.message.endswith("the hypervisor is broken")
+        assert (await world.order(server, "reboot", hard=True)).vm is Vm.ACTIVE
