@@ -19,9 +19,9 @@ from novaflow.clock import Clock, SystemClock
 from novaflow.config import Config
 from novaflow.db.database import Database
 from novaflow.db.migrate import upgrade
-from novaflow.errors import Codec, NotFound
-from novaflow.models import Context, ImageFacts
-from novaflow.operations.server_boot import Images
+from novaflow.errors import Codec, Forbidden, NotFound
+from novaflow.models import Context, ImageFacts, NewImage
+from novaflow.operations.server_actions import Images
 from rpc.bus import Bus, BusSettings
 from rpc.connect import open_transport
 from rpc.tracing import Discard, SpanSink, Tracer
@@ -76,6 +76,12 @@ class NoImages:
     async def show(self, image_id: str, token: str) -> ImageFacts:
         raise NotFound(kind="Image", key=image_id)
 
+    async def create(self, image: NewImage, token: str) -> str:
+        raise Forbidden(rule="add_image")
+
+    async def delete(self, image_id: str, token: str) -> None:
+        raise NotFound(kind="Image", key=image_id)
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -124,7 +130,10 @@ class ComputeApi:
             headers["Content-Type"] = "application/json"
         async with self.http.request(method, f"{self.root}{below}{path}", data=data, headers=headers) as response:
             raw = await response.read()
-            return Reply(response.status, response.headers, msgspec.json.decode(raw) if raw else None)
+            is_json = response.content_type == "application/json"
+            return Reply(
+                response.status, response.headers, msgspec.json.decode(raw) if raw and is_json else raw or None
+            )
 
     async def get(self, path: str, *, who: str = "admin", version: str | None = None, below: str = "/v2.1") -> Any:
         """The body of what is there; fails unless the answer is 200."""

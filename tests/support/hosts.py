@@ -2,23 +2,24 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, Final
 
-from novaflow.messages import (
-    BUILD_AND_RUN_INSTANCE,
-    COMPUTE,
-    REBOOT_INSTANCE,
-    START_INSTANCE,
-    STOP_INSTANCE,
-    TERMINATE_INSTANCE,
-    BuildInstance,
-    ServerOrder,
-)
-from novaflow.models import HostResources
+from novaflow import messages
+from novaflow.messages import BUILD_AND_RUN_INSTANCE, COMPUTE
+from novaflow.models import HostResources, Value
+from rpc.procedure import Cast
 from tests.support.cloud import Cloud, bus_on
 
-Heard = list[tuple[str, str, BuildInstance | ServerOrder]]
+Heard = list[tuple[str, str, Any]]
 """Host, method and order, as they came."""
 
+ORDERS: Final[tuple[Cast[Any], ...]] = tuple(
+    found for found in vars(messages).values() if isinstance(found, Cast) and found.topic == COMPUTE
+)
+"""Every order that a compute host takes."""
+SAID: Final = {order.method: order.method.removesuffix("_instance") for order in ORDERS} | {
+    BUILD_AND_RUN_INSTANCE.method: "build"
+}
 RESOURCES = HostResources(vcpus=8, ram_mb=8192, disk_gb=100)
 
 
@@ -31,21 +32,12 @@ async def listening(world: Cloud, *names: str, resources: HostResources = RESOUR
         await world.hosts.started(name, resources, "nova")
         bus = bus_on(world.broker, world.spans)
 
-        async def build(ask: BuildInstance, host: str = name) -> None:
-            heard.append((host, "build", ask))
+        for procedure in ORDERS:
 
-        bus.on_cast(BUILD_AND_RUN_INSTANCE, build)
-        for procedure in (TERMINATE_INSTANCE, START_INSTANCE, STOP_INSTANCE):
-
-            async def order(ask: ServerOrder, host: str = name, method: str = procedure.method) -> None:
-                heard.append((host, method.removesuffix("_instance"), ask))
+            async def order(ask: Value, host: str = name, method: str = SAID[procedure.method]) -> None:
+                heard.append((host, method, ask))
 
             bus.on_cast(procedure, order)
-
-        async def reboot(ask: ServerOrder, host: str = name) -> None:
-            heard.append((host, "reboot", ask))
-
-        bus.on_cast(REBOOT_INSTANCE, reboot)
         await bus.serve(COMPUTE, name)
         buses.append(bus)
     try:
