@@ -150,7 +150,9 @@ class Compute(Section, frozen=True, kw_only=True):
     hosts: int = 1  # compute hosts in one process, for experiments
     host: str = ""  # this host's name; empty: the machine's
     my_ip: str = "127.0.0.1"  # where other hosts reach this one
-    live_migration_uri: str = ""  # how the libvirt of other hosts reaches this one's; empty: by the socket that virt names
+    live_migration_uri: str = (
+        ""  # how the libvirt of other hosts reaches this one's; empty: by the socket that virt names
+    )
     live_migration_timeout: float = 800.0  # seconds a running guest may take to move before it stays
     transfer_host: str = "127.0.0.1"  # where the disks of guests that are resized or migrated are fetched from
     transfer_port: int = 0  # 0: a free one
@@ -164,7 +166,9 @@ class Compute(Section, frozen=True, kw_only=True):
     stop_timeout: float = 60.0  # seconds a guest may take to power itself off
     sync_power_state_interval: float = 600.0  # seconds between two comparisons of guests and records
     resume_guests_state_on_host_boot: bool = True  # start what ran before the machine went down
-    instance_build_timeout: float = 0.0  # seconds a build may take before it ends in error; 0: as long as recovery lets it
+    instance_build_timeout: float = (
+        0.0  # seconds a build may take before it ends in error; 0: as long as recovery lets it
+    )
     rescue_timeout: float = 0.0  # seconds before a rescued server gets its own system again; 0: never
     resize_confirm_window: float = 0.0  # seconds before a resize is confirmed by itself; 0: never
     allow_resize_to_same_host: bool = True  # Nova's default is false, which a cloud of one host has no use for
@@ -175,6 +179,7 @@ class Compute(Section, frozen=True, kw_only=True):
     fake_vcpus: int = 1000
     fake_ram_mb: int = 8_000_000
     fake_disk_gb: int = 1_000_000
+    fake_delay: float = 0.0  # seconds that each slow operation of a fake host takes
 
 
 class Notifications(Section, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from novaflow.config import Compute
 from novaflow.errors import GuestFailed, Invalid
 from novaflow.models import HostResources
 from novaflow.virt.driver import Driver
-from novaflow.virt.fake import FakeDriver
+from novaflow.virt.fake import FakeDelays, FakeDriver
 from novaflow.virt.libvirt.route import Route
 
 EMBEDDED: Final = "qemu:///embed"
@@ -39,7 +39,8 @@ def open_driver(
     if not re.fullmatch(r"[\w.-]+", host) or host.startswith("."):
         raise Invalid(reason=f"{host!r} cannot be the name of a compute host")
     if settings.virt == "fake":
-        return FakeDriver(directory / host, fake_resources(settings, host))
+        delays = FakeDelays(**dict.fromkeys(FakeDelays.__struct_fields__, settings.fake_delay))
+        return FakeDriver(directory / host, fake_resources(settings, host), delays=delays)
     uri = EMBEDDED if settings.virt == "auto" else settings.virt
     if not _URI.fullmatch(uri):
         raise Invalid(reason=f"compute.virt is {settings.virt!r}: not auto, not fake, and not a libvirt URI")

@@ -1,3 +1,4 @@
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,13 @@ async def test_the_fake_driver_is_chosen_by_name_only(tmp_path: Path) -> None:
     assert isinstance(driver, FakeDriver)
     assert (resources.vcpus, resources.ram_mb, resources.disk_gb) == (3, 4, 5)
     assert resources.hypervisor_hostname == "host"
+
+
+async def test_a_fake_host_takes_the_time_it_is_told_to_take(tmp_path: Path) -> None:
+    driver = choose.open_driver(Compute(virt="fake", fake_delay=3600.0), host="host", directory=tmp_path)
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(driver.destroy("a server"), 0.01)
 
 
 def test_auto_without_libvirt_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
