@@ -19,17 +19,19 @@ from services import cost, processes, settings
 from services.cli.bench_broker_kill import kill
 from services.cli.bench_hosts import hosts
 from services.cli.bench_queue import queue
+from services.cli.bench_schedule import schedule
 from services.detached import admin, detached, logged_in
 
 
 @click.group()
 def bench() -> None:
-    """Measure a cloud, by the load it carries and what it costs, or the bus alone."""
+    """Measure a cloud, by the load it carries and what it costs, or the bus or the scheduler alone."""
 
 
 bench.add_command(queue)
 bench.add_command(kill)
 bench.add_command(hosts)
+bench.add_command(schedule)
 
 
 @bench.command()
