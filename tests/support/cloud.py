@@ -7,7 +7,7 @@ the database and on the hypervisor is what the next one finds.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +23,7 @@ from novaflow.db.database import Database
 from novaflow.db.hosts import Hosts
 from novaflow.db.migrate import upgrade
 from novaflow.db.servers import NewServer, Servers, Transition
-from novaflow.errors import Codec, NotFound, Unauthorized
+from novaflow.errors import Codec, Conflict, NotFound, Unauthorized
 from novaflow.messages import (
     BUILD_INSTANCES,
     REBOOT_INSTANCE,
@@ -67,6 +67,7 @@ class Images:
         self.tokens = {"user", SERVICE_TOKEN}
         self.calls: list[tuple[str, str, str]] = []
         self.trouble: Exception | None = None
+        self.before_upload: Callable[[str], Awaitable[None]] | None = None
 
     def add(self, name: str, data: bytes, **more: Any) -> ImageFacts:
         """An active image with these bytes."""
@@ -90,6 +91,35 @@ class Images:
         self._check("download", image_id, token)
         yield _chunks(self.data[image_id])
 
+    def queue(self, name: str, **more: Any) -> ImageFacts:
+        """An image on record that waits for its bytes, as nova-api makes it before it orders a snapshot."""
+        properties = more.pop("properties", {})
+        facts = ImageFacts(id=name, name=name, disk_format="qcow2", status="queued", properties=properties, **more)
+        self.data[name], self.facts[name] = b"", facts
+        return facts
+
+    async def upload(self, image_id: str, file: Path, token: str) -> None:
+        self._check("upload", image_id, token)
+        if self.before_upload:
+            await self.before_upload(image_id)
+        self._check("upload", image_id, token)
+        queued, data = self.facts[image_id], file.read_bytes()
+        if queued.status != "queued":
+            raise Conflict(reason=f"Image {image_id} is {queued.status}")
+        self.add(image_id, data)
+        kept = {name: getattr(queued, name) for name in ("disk_format", "properties", "owner")}
+        self.facts[image_id] = msgspec.structs.replace(self.facts[image_id], **kept)
+
+    async def delete(self, image_id: str, token: str) -> None:
+        self._check("delete", image_id, token)
+        del self.data[image_id], self.facts[image_id]
+
+    async def list(self, filters: Mapping[str, str], token: str) -> Sequence[ImageFacts]:
+        if token not in self.tokens:
+            raise Unauthorized
+        newest_first = reversed(self.facts.values())
+        return [image for image in newest_first if filters.items() <= image.properties.items()]
+
     def _check(self, what: str, image_id: str, token: str) -> None:
         self.calls.append((what, image_id, token))
         if token not in self.tokens:
@@ -106,13 +136,16 @@ async def _chunks(data: bytes) -> AsyncIterator[bytes]:
 
 
 class Spans:
-    """A sink that keeps what it gets."""
+    """A sink that keeps what it gets. `on_span` hears of each, and must not fail."""
 
     def __init__(self) -> None:
         self.all: list[Span] = []
+        self.on_span: Callable[[Span], None] | None = None
 
     def record(self, span: Span) -> None:
         self.all.append(span)
+        if self.on_span:
+            self.on_span(span)
 
 
 class Process:
