@@ -42,6 +42,7 @@ _FINISH: Final = (
         finished_at=bindparam("b_now"),
     )
 )
+_NOTE: Final = update(tasks).where(tasks.c.id == bindparam("b_id")).values(message=bindparam("b_message"))
 _SUPERSEDE: Final = (
     update(tasks)
     .where(tasks.c.id == bindparam("b_id"), tasks.c.state == RUNNING)
@@ -118,6 +119,11 @@ async def finish(
     """The task is over."""
     values = {"b_id": task_id, "b_state": state, "b_now": now, "b_host": host, "b_message": message}
     await connection.execute(_FINISH, values)
+
+
+async def note(connection: AsyncConnection, task_id: str, message: str) -> None:
+    """What went wrong with a task that goes on."""
+    await connection.execute(_NOTE, {"b_id": task_id, "b_message": message})
 
 
 async def supersede(connection: AsyncConnection, task_id: str | None, now: datetime) -> None:

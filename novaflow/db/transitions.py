@@ -180,6 +180,8 @@ async def _try(connection: AsyncConnection, step: Step, before: State) -> Moved 
         outcome = tasks.ERROR if step.event in _FAILURES else tasks.DONE
         message = step.fault.message if step.fault else None
         await tasks.finish(connection, step.task_id, outcome, step.now, host=step.host, message=message)
+    elif step.fault:
+        await tasks.note(connection, step.task_id, step.fault.message)
     return Moved(state=after, transition=transition)
 
 

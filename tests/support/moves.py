@@ -166,6 +166,13 @@ async def states(world: Cloud, server_id: str, action: str) -> list[str]:
     return [f"{vm}/{task or 'none'}" for vm, task in await world.database.read(work)]
 
 
+async def message(world: Cloud, server_id: str) -> str:
+    """Why a server's latest task did not succeed."""
+    (task, *_) = await world.servers.actions(server_id)
+    assert task.state == "error"
+    return task.message or ""
+
+
 async def exact(world: Cloud, *, quota: tuple[int, int, int] | None = None) -> None:
     """Nothing is claimed or counted that is not there, and nothing is there that is not."""
     for name in world.drivers:

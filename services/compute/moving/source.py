@@ -88,7 +88,8 @@ class Source:
             return
         turn.is_broken = True
         await self._put_back(turn)
-        fault = turn.server.fault or Fault(code=HTTPStatus.INTERNAL_SERVER_ERROR, message="The resize failed.")
+        why = (await self._records.task(turn.ask)).message
+        fault = Fault(code=HTTPStatus.INTERNAL_SERVER_ERROR, message=why or "The new host could not take the server.")
         await self._records.failed(turn.ask, fault, await turn.power(), is_undone=True)
 
     async def _confirm(self, turn: Turn) -> None:
