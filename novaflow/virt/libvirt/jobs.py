@@ -42,6 +42,8 @@ async def watch(host: LibvirtHost, server_id: str, work: Coroutine[Any, Any, T])
     finally:
         if not task.done():
             await see_through(_abort(host, server_id, task))
+        if not task.cancelled():
+            task.exception()  # where something else is raised its outcome is seen, so that nobody reports it as forgotten
 
 
 async def _abort(host: LibvirtHost, server_id: str, task: "asyncio.Task[T]") -> None:
