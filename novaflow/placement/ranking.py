@@ -2,7 +2,7 @@
 
 Nothing is asked twice that cannot have changed. An answer that hangs on the host and on a few facts of the ask (`Filter.depends`) is
 remembered for all asks alike in those, one byte per host, until the host changes. So a change costs a place in the order and a byte
-per kind of ask, and a decision costs the hosts it looks at, most of them a byte (decision 11).
+per kind of ask, and a decision costs the hosts it looks at, most of them a byte (decision 12).
 """
 
 import heapq

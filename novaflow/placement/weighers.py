@@ -4,7 +4,7 @@ The weighers are Nova's (nova/scheduler/weights): free memory, vCPUs and disk, h
 positive weight of something free spreads servers over the hosts, a negative one stacks them.
 
 Nova scales each to 0..1 between the least and the most of the hosts that fit. Here what is free is a share of what the biggest host
-has, so that a host's number hangs on nothing but the host: hosts can then be kept in order (decision 11). With one weigher on, as
+has, so that a host's number hangs on nothing but the host: hosts can then be kept in order (decision 12). With one weigher on, as
 by default, the order is the same.
 """
 

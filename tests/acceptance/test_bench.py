@@ -98,3 +98,17 @@ def test_the_queues_of_many_hosts_are_declared_and_each_hears_its_message() -> N
     figures = json.loads(done.stdout)
     assert (figures["hosts"], figures["queues"]) == (300, "transient")
     assert figures["declared_s"] > 0
+
+
+def test_schedulers_side_by_side_sell_nothing_twice_and_a_decision_is_the_loops(tmp_path: Path) -> None:
+    found = tmp_path / "schedule.json"
+    words = ["schedule", "--hosts", "10,200", "--decisions", "300", "--side-hosts", "50", "--schedulers", "2"]
+
+    done = subprocess.run([*BENCH, *words, "--json", str(found)], capture_output=True, text=True, timeout=110)
+
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(found.read_text())
+    assert [one["hosts"] for one in figures["cost"]] == [10, 200]
+    together = figures["side_by_side"]
+    assert (together["database"], together["placed"], together["unplaced"]) == ("mariadb", 190, 0)
+    assert (together["on_hosts"], together["over_committed"], together["miscounted"]) == (190, 0, 0)
