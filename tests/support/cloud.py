@@ -23,7 +23,7 @@ from novaflow.db.database import Database
 from novaflow.db.hosts import Hosts
 from novaflow.db.migrate import upgrade
 from novaflow.db.servers import NewServer, Servers, Transition
-from novaflow.errors import Codec, Conflict, NotFound, Unauthorized
+from novaflow.errors import Codec, Conflict, Forbidden, NotFound, Unauthorized
 from novaflow.messages import (
     BUILD_INSTANCES,
     REBOOT_INSTANCE,
@@ -67,6 +67,7 @@ class Images:
         self.tokens = {"user", SERVICE_TOKEN}
         self.calls: list[tuple[str, str, str]] = []
         self.trouble: Exception | None = None
+        self.protected: set[str] = set()
         self.before_upload: Callable[[str], Awaitable[None]] | None = None
 
     def add(self, name: str, data: bytes, **more: Any) -> ImageFacts:
@@ -112,6 +113,8 @@ class Images:
 
     async def delete(self, image_id: str, token: str) -> None:
         self._check("delete", image_id, token)
+        if image_id in self.protected:
+            raise Forbidden(rule="delete_image")
         del self.data[image_id], self.facts[image_id]
 
     async def list(self, filters: Mapping[str, str], token: str) -> Sequence[ImageFacts]:

@@ -13,11 +13,11 @@ class Gate:
         self.reached = asyncio.Event()
         self._opened = asyncio.Event()
         self._operation = operation
-        self._holds = holds
+        self.holds = holds
 
     async def __call__(self, host: str, operation: str, server_id: str) -> None:
-        if operation == self._operation and self._holds > 0:
-            self._holds -= 1
+        if operation == self._operation and self.holds > 0:
+            self.holds -= 1
             self.reached.set()
             await self._opened.wait()
 
@@ -32,10 +32,10 @@ class Broken:
         self.failed: list[str] = []
         self._operation = operation
         self._hosts = hosts
-        self._times = times
+        self.times = times
 
     async def __call__(self, host: str, operation: str, server_id: str) -> None:
-        if operation == self._operation and (not self._hosts or host in self._hosts) and self._times > 0:
-            self._times -= 1
+        if operation == self._operation and (not self._hosts or host in self._hosts) and self.times > 0:
+            self.times -= 1
             self.failed.append(host)
             raise GuestFailed(operation=operation, server_id=server_id, reason="the hypervisor is broken")
