@@ -228,16 +228,16 @@ UNFINISHED: Final = """
 
 
 @asynccontextmanager
-async def crashing_cloud(state_dir: Path) -> AsyncIterator[CrashingCloud]:
-    """A fresh one."""
+async def crashing_cloud(state_dir: Path, settings: str = SETTINGS, hosts: int = HOSTS) -> AsyncIterator[CrashingCloud]:
+    """A fresh one, with so many hosts in its one compute process."""
     state_dir.mkdir(parents=True, exist_ok=True)
     config = state_dir / "crashes.toml"
-    config.write_text(SETTINGS)
+    config.write_text(settings)
     said: list[str] = []
     async with (
         PrivateMariaDB(state_dir / "mariadb") as database,
         PrivateRabbitMQ(state_dir / "rabbitmq") as broker,
-        detached([*_arguments(config, broker.url, database.url)], state_dir, said.append) as running,
+        detached(_arguments(config, hosts, broker.url, database.url), state_dir, said.append) as running,
         connect(admin(running)) as client,
     ):
         records = await Database.open(database.url, DatabaseSettings())
@@ -247,9 +247,9 @@ async def crashing_cloud(state_dir: Path) -> AsyncIterator[CrashingCloud]:
             await records.close()
 
 
-def _arguments(config: Path, bus: str, database: str) -> list[str]:
+def _arguments(config: Path, hosts: int, bus: str, database: str) -> list[str]:
     places = ["--bus", bus, "--db", database, "--port-base", "0"]
-    return ["--config", str(config), "--processes", "--virt", "fake", "--hosts", str(HOSTS), *places]
+    return ["--config", str(config), "--processes", "--virt", "fake", "--hosts", str(hosts), *places]
 
 
 async def until(

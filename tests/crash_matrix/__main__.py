@@ -1,0 +1,94 @@
+"""The command line: `python -m tests.crash_matrix --help`."""
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from tests.crash_matrix.cases import TRIAL, VICTIMS, cells
+from tests.crash_matrix.planning import Plan
+from tests.crash_matrix.report import Findings, write
+from tests.crash_matrix.running import run
+from tests.crash_matrix.volley import Result
+
+
+@click.command()
+@click.option("--actions", help="Only these, separated by commas. [default: all]")
+@click.option("--victims", help="Only these, separated by commas. [default: all]")
+@click.option("--points", help="Only at these points of their ways, separated by commas. [default: all]")
+@click.option(
+    "--sample", type=click.IntRange(min=1), help="So many cells of the matrix, chosen by the seed. [default: all]"
+)
+@click.option("--seed", default="novaflow", show_default=True, help="Decides what is tried in which order, and when.")
+@click.option("--riders", type=click.IntRange(min=0), default=9, show_default=True, help="Servers beside the leader.")
+@click.option("--minutes", type=float, help="Start no volley after so long.")
+@click.option("--delay", default=0.4, show_default=True, help="Seconds that a host's operations take.")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="For the report.")
+@click.option("--keep", type=click.Path(path_type=Path, file_okay=False), help="Clouds live and stay here.")
+def main(
+    actions: str | None,
+    victims: str | None,
+    points: str | None,
+    sample: int | None,
+    seed: str,
+    riders: int,
+    minutes: float | None,
+    delay: float,
+    output: Path,
+    keep: Path | None,
+) -> None:
+    """Kill every process at every step of every action, and see whether anything is stuck, double, left over or counted wrong."""
+    trials = [TRIAL[name] for name in _names(actions, list(TRIAL))]
+    wanted = cells(trials, _names(victims, VICTIMS))
+    if points:
+        wanted = [cell for cell in wanted if cell.point in points.split(",")]
+    plan = Plan(wanted, seed, riders, sample)
+    findings = Findings(seed)
+    until = time.monotonic() + minutes * 60 if minutes else None
+    with tempfile.TemporaryDirectory(prefix="novaflow-crash-matrix-") as scratch, _progress() as progress:
+        task = progress.add_task("starting a cloud", total=len(plan.open))
+
+        def note(result: Result) -> None:
+            findings.add(result)
+            for line in lines_of(result):
+                progress.console.print(line, style="red", markup=False, highlight=False)
+            leader = str(result.volley.leader)
+            progress.update(task, completed=plan.total - len(plan.open), description=leader)
+            write(findings, plan.unmet, output)
+
+        asyncio.run(run(plan, keep or Path(scratch), delay, note, until))
+    for path in write(findings, plan.unmet, output):
+        Console().print(f"written: {path}", highlight=False)
+    Console().print(findings.summary(), highlight=False)
+    sys.exit(1 if findings.kinds else 0)
+
+
+def lines_of(result: Result) -> list[str]:
+    """What was wrong, a line for each failed case, and how to repeat it."""
+    again = f"--seed {result.volley.seed!r}, volley {result.volley.number} ({result.volley.leader})"
+    failed = [f"{case.cell}: {'; '.join(case.problems)} [{again}]" for case in result.cases if case.problems]
+    return failed + [f"{problem} [{again}]" for problem in result.unowned]
+
+
+def _names(said: str | None, known: Sequence[str]) -> Sequence[str]:
+    if said is None:
+        return known
+    names = said.split(",")
+    if unknown := set(names) - set(known):
+        raise click.BadParameter(f"{min(unknown)!r} is none of {', '.join(known)}")
+    return names
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""What is tried: every action, from where it may begin, and the steps of its way, read from the state table."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from novaflow.states import ACTIONS, MOVES, Event, Task, Vm, state_of
+from tests.crash_matrix.cloud import DESTINATION, SOURCE
+from tests.support.rest_actions import BY_NAME, RestAction
+
+REQUEST: Final = "request"  # the client has asked and has no answer yet
+DOWN: Final = "down"  # ordered after the kill
+AFTER: Final = "after"  # it has just ended
+VICTIMS: Final = ("api", "scheduler", "conductor", SOURCE, DESTINATION, "broker", "database", "image")
+# Steps of ways that are not gone here: what fails, and the ways of servers in another state or with other settings.
+_NOT_GONE: Final = frozenset(
+    {
+        *(Event.FAILED, Event.BROKEN, Event.BUILD_FAILED, Event.RESCHEDULED, Event.UNSHELVE_UNPLACED),
+        *(Event.RESIZE_ROLLED_BACK, Event.REVERTED_OFF, Event.CONFIRMED_OFF, Event.SHELVED_FOR_OFFLOAD),
+    }
+)
+# Passed within a transaction, so nobody ever sees a server there.
+_UNSEEN: Final = frozenset({Task.BLOCK_DEVICE_MAPPING, Task.IMAGE_PENDING_UPLOAD, Task.SHELVING_IMAGE_PENDING_UPLOAD})
+
+
+def _plain(key: str, value: object = None) -> Any:
+    return lambda _server, _image: {key: value}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An action and the actions that lead to where it begins. `starts`: where that is; `ends`: what it is to be afterwards."""
+
+    name: str
+    action: RestAction
+    path: tuple[RestAction, ...]
+    starts: Vm
+    ends: Vm
+    is_move: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def points(self) -> tuple[str, ...]:
+        """When a victim may die, in the order of the way."""
+        return (REQUEST, *(task.value for task in tasks_of(self.starts, self.action.event)), AFTER)
+
+
+def tasks_of(vm: Vm, event: Event) -> Sequence[Task]:
+    """The task_states of an action that goes well, in the order of its way."""
+    before = state_of(vm, "scheduling" if event is Event.CREATE_ORDERED else "")
+    ahead = [before if event is Event.CREATE_ORDERED else MOVES[before, event]]
+    found: dict[Task, None] = {}
+    for here in ahead:  # grows
+        if here.task is Task.IDLE and here.vm is not Vm.BUILDING:
+            continue
+        if here.task is not Task.IDLE and here.task not in _UNSEEN:
+            found[here.task] = None
+        ahead += [
+            after
+            for (state, happened), after in MOVES.items()
+            if state == here and happened not in ACTIONS and happened not in _NOT_GONE and after not in ahead
+        ]
+    return tuple(found)
+
+
+_MORE: Final = {
+    "boot": RestAction("boot", Event.CREATE_ORDERED, None),
+    "soft delete": RestAction("soft delete", Event.SOFT_DELETE_ORDERED, None),
+    "restore": RestAction("restore", Event.RESTORE_ORDERED, _plain("restore")),
+    "force delete": RestAction("force delete", Event.DELETE_ORDERED, _plain("forceDelete")),
+    "set password": RestAction(
+        "set password", Event.PASSWORD_ORDERED, _plain("changePassword", {"adminPass": "correct horse"})
+    ),
+}
+_ACTIONS: Final[Mapping[str, RestAction]] = {**BY_NAME, **_MORE}
+
+
+def _trial(name: str, path: Iterable[str], starts: Vm, ends: Vm, *, is_move: bool = False) -> Trial:
+    action = _ACTIONS[name.split(" of ")[0]]
+    return Trial(name, action, tuple(_ACTIONS[step] for step in path), starts, ends, is_move)
+
+
+# fmt: off
+TRIALS: Final = (
+    _trial("boot",                       (),                    Vm.BUILDING,          Vm.ACTIVE),
+    _trial("stop",                       (),                    Vm.ACTIVE,            Vm.STOPPED),
+    _trial("start",                      ("stop",),             Vm.STOPPED,           Vm.ACTIVE),
+    _trial("reboot",                     (),                    Vm.ACTIVE,            Vm.ACTIVE),
+    _trial("hard reboot",                (),                    Vm.ACTIVE,            Vm.ACTIVE),
+    _trial("hard reboot of a paused",    ("pause",),            Vm.PAUSED,            Vm.ACTIVE),
+    _trial("hard reboot of a suspended", ("suspend",),          Vm.SUSPENDED,         Vm.ACTIVE),
+    _trial("pause",                      (),                    Vm.ACTIVE,            Vm.PAUSED),
+    _trial("unpause",                    ("pause",),            Vm.PAUSED,            Vm.ACTIVE),
+    _trial("suspend",                    (),                    Vm.ACTIVE,            Vm.SUSPENDED),
+    _trial("resume",                     ("suspend",),          Vm.SUSPENDED,         Vm.ACTIVE),
+    _trial("rescue",                     (),                    Vm.ACTIVE,            Vm.RESCUED),
+    _trial("unrescue",                   ("rescue",),           Vm.RESCUED,           Vm.ACTIVE),
+    _trial("set password",               (),                    Vm.ACTIVE,            Vm.ACTIVE),
+    _trial("rebuild",                    (),                    Vm.ACTIVE,            Vm.ACTIVE),
+    _trial("rebuild of a stopped",       ("stop",),             Vm.STOPPED,           Vm.STOPPED),
+    _trial("resize",                     (),                    Vm.ACTIVE,            Vm.RESIZED,   is_move=True),
+    _trial("resize of a stopped",        ("stop",),             Vm.STOPPED,           Vm.RESIZED,   is_move=True),
+    _trial("migrate",                    (),                    Vm.ACTIVE,            Vm.RESIZED,   is_move=True),
+    _trial("confirm",                    ("resize",),           Vm.RESIZED,           Vm.ACTIVE,    is_move=True),
+    _trial("confirm of a stopped",       ("stop", "resize"),    Vm.RESIZED,           Vm.STOPPED,   is_move=True),
+    _trial("revert",                     ("resize",),           Vm.RESIZED,           Vm.ACTIVE,    is_move=True),
+    _trial("revert of a stopped",        ("stop", "resize"),    Vm.RESIZED,           Vm.STOPPED,   is_move=True),
+    _trial("live migrate",               (),                    Vm.ACTIVE,            Vm.ACTIVE,    is_move=True),
+    _trial("live migrate of a paused",   ("pause",),            Vm.PAUSED,            Vm.PAUSED,    is_move=True),
+    _trial("create image",               (),                    Vm.ACTIVE,            Vm.ACTIVE),
+    _trial("create image of a stopped",  ("stop",),             Vm.STOPPED,           Vm.STOPPED),
+    _trial("create backup",              (),                    Vm.ACTIVE,            Vm.ACTIVE),
+    _trial("shelve",                     (),                    Vm.ACTIVE,            Vm.SHELVED),
+    _trial("shelve of a suspended",      ("suspend",),          Vm.SUSPENDED,         Vm.SHELVED),
+    _trial("offload",                    ("shelve",),           Vm.SHELVED,           Vm.SHELVED_OFFLOADED),
+    _trial("unshelve",                   ("shelve",),           Vm.SHELVED,           Vm.ACTIVE),
+    _trial("unshelve of an offloaded",   ("shelve", "offload"), Vm.SHELVED_OFFLOADED, Vm.ACTIVE,    is_move=True),
+    _trial("soft delete",                (),                    Vm.ACTIVE,            Vm.SOFT_DELETED),
+    _trial("restore",                    ("soft delete",),      Vm.SOFT_DELETED,      Vm.ACTIVE),
+    _trial("force delete",               (),                    Vm.ACTIVE,            Vm.DELETED),
+    _trial("force delete of a resized",  ("resize",),           Vm.RESIZED,           Vm.DELETED,   is_move=True),
+)
+# fmt: on
+TRIAL: Final = {trial.name: trial for trial in TRIALS}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One case of the matrix."""
+
+    trial: Trial
+    victim: str
+    point: str
+
+    def __str__(self) -> str:
+        return f"{self.trial}, {self.victim} killed at {self.point}"
+
+
+def cells(trials: Iterable[Trial], victims: Sequence[str]) -> list[Cell]:
+    """The matrix. A host that has no part in an action is not killed for it."""
+    return [
+        Cell(trial, victim, point)
+        for trial in trials
+        for victim in victims
+        for point in trial.points
+        if victim != DESTINATION or trial.is_move
+    ]

@@ -1,0 +1,137 @@
+"""Servers that are brought to where an action begins, the action as a client orders it, and where it is at a moment."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import aiohttp
+
+from novaflow.lab.openstack import ApiError
+from novaflow.states import Task, Vm
+from tests.crash_matrix.cases import AFTER, DOWN, REQUEST, TRIAL, Trial
+from tests.crash_matrix.cloud import SOURCE, TwoHosts
+from tests.support.crashes import PATIENCE, until
+from tests.support.rest_actions import RestAction, order
+
+ACCEPTED: Final = "accepted"
+UNCLEAR: Final = "unclear"  # the connection broke: nobody knows whether it was accepted
+_STANDING: Final = """
+    SELECT s.id, s.name, s.vm, s.task, s.task_id, s.is_deleted,
+           (SELECT COUNT(*) FROM tasks t WHERE t.server_id = s.id) AS ordered,
+           (SELECT COUNT(*) FROM tasks t WHERE t.server_id = s.id AND t.state = 'running') AS running
+    FROM servers s WHERE s.name LIKE '{prefix}-%'
+"""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a server is now; `ordered` actions were accepted so far, of which `running` have not ended."""
+
+    id: str
+    name: str
+    vm: Vm
+    task: str
+    task_id: str | None
+    is_deleted: bool
+    ordered: int
+    running: int
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is being done to it."""
+        return not self.running and not self.task and self.vm != Vm.BUILDING
+
+
+@dataclass
+class Rider:
+    """One server of a volley, and what becomes of the order to it."""
+
+    trial: Trial
+    name: str
+    delay: float  # seconds after the others at which it is ordered
+    server_id: str = ""
+    ordered_before: int = 0  # actions that brought it to where the trial begins
+    is_ordered: asyncio.Event = field(default_factory=asyncio.Event)
+    answer: str = ""  # ACCEPTED, UNCLEAR, or the status of a refusal
+
+    def point(self, standing: Standing | None) -> str:
+        """Where its action is, when the server is there; None: there is no such server."""
+        if not self.is_ordered.is_set():
+            return DOWN
+        if standing is None or standing.ordered <= self.ordered_before:
+            return REQUEST
+        return AFTER if not standing.running else standing.task
+
+
+async def standings(cloud: TwoHosts, prefix: str) -> dict[str, Standing]:
+    """Where the servers are whose names begin so, by name."""
+    rows = await cloud.rows(_STANDING.format(prefix=prefix))
+    found = [Standing(row[0], row[1], Vm(row[2]), row[3], row[4], bool(row[5]), row[6], row[7]) for row in rows]
+    return {standing.name: standing for standing in found}
+
+
+async def prepare(cloud: TwoHosts, riders: Sequence[Rider], prefix: str, image: str) -> None:
+    """Bring every rider's server to where its trial begins, all at the source."""
+    servers = [rider for rider in riders if rider.trial is not TRIAL["boot"]]
+    await asyncio.gather(*(_boot(cloud, rider, image) for rider in servers))
+    await _idle(cloud, prefix)
+    for step in range(max((len(rider.trial.path) for rider in servers), default=0)):
+        walking = [rider for rider in servers if len(rider.trial.path) > step]
+        await asyncio.gather(*(_act(cloud, rider, rider.trial.path[step], image) for rider in walking))
+        await _idle(cloud, prefix)
+    found = await standings(cloud, prefix)
+    for rider in servers:
+        standing = found[rider.name]
+        assert standing.vm == rider.trial.starts, f"{rider.name} is {standing.vm} and not {rider.trial.starts}"
+        rider.ordered_before = standing.ordered
+
+
+async def launch(cloud: TwoHosts, rider: Rider, image: str) -> None:
+    """Order the trial's action once, and note what the client is told."""
+    await asyncio.sleep(rider.delay)
+    rider.is_ordered.set()
+    try:
+        if rider.trial is TRIAL["boot"]:
+            await _boot(cloud, rider, image)
+        else:
+            await _act(cloud, rider, rider.trial.action, image)
+    except ApiError as error:
+        rider.answer = str(error.status)
+    except (aiohttp.ClientError, TimeoutError):
+        rider.answer = UNCLEAR
+    else:
+        rider.answer = ACCEPTED
+
+
+async def delete_all(cloud: TwoHosts, prefix: str) -> None:
+    """Have everything gone, whatever became of it."""
+
+    async def are_gone() -> bool:
+        left = [one for one in (await standings(cloud, prefix)).values() if not one.is_deleted]
+        await asyncio.gather(*(_force_delete(cloud, one.id) for one in left if one.task != Task.DELETING))
+        return not left
+
+    await until(are_gone, "servers cannot be deleted", pause=0.2)
+
+
+async def _force_delete(cloud: TwoHosts, server_id: str) -> None:
+    url = f"{cloud.client.compute}/servers/{server_id}/action"
+    await cloud.client.ask("POST", url, json={"forceDelete": None}, accept=(202, 204, 404, 409, 503))
+
+
+async def _boot(cloud: TwoHosts, rider: Rider, image: str) -> None:
+    facts = {"networks": "auto", "availability_zone": f"nova:{SOURCE}"}
+    rider.server_id = await cloud.client.boot(rider.name, image, "1", **facts)
+
+
+async def _act(cloud: TwoHosts, rider: Rider, action: RestAction, image: str) -> None:
+    shown: dict[str, Any] = {"id": rider.server_id, "flavor": {"id": "1"}}
+    await order(cloud.client, action, shown, image)
+
+
+async def _idle(cloud: TwoHosts, prefix: str) -> None:
+    async def are_idle() -> bool:
+        return all(standing.is_idle for standing in (await standings(cloud, prefix)).values())
+
+    await until(are_idle, f"servers did not get ready within {PATIENCE:g} s", pause=0.05)

@@ -1,0 +1,74 @@
+"""What became of one action: done, failed and said why, or never begun; and whether the state table allows where the server is now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from novaflow.states import Vm
+from tests.crash_matrix.orders import ACCEPTED, UNCLEAR, Rider
+from tests.crash_matrix.world import Row, World
+
+DONE: Final = "done"
+FAILED: Final = "failed"  # it ended with a fault, and the server is what it was
+BROKEN: Final = "broken"  # it ended with a fault, and the server is in error
+NOTHING: Final = "nothing"  # the client was not told that it was accepted, and it was not
+WRONG: Final = "wrong"
+_TOLERATED: Final = (ACCEPTED, UNCLEAR, "503")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`text` says why it failed; `problems` is empty unless something is not as it may be."""
+
+    server_id: str
+    outcome: str
+    text: str = ""
+    problems: Sequence[str] = ()
+
+
+def verdict(rider: Rider, world: World) -> Verdict:
+    """What became of a rider's action, once everything is settled."""
+    server_id = rider.server_id or _id_of(rider, world)
+    mine = [task for task in world.tasks if task.server_id == server_id][rider.ordered_before :]
+    server = world.servers.get(server_id)
+    vm = server.vm if server else Vm.DELETED
+    if rider.answer not in _TOLERATED:
+        return _wrong(server_id, f"the client was answered {rider.answer}")
+    if not mine:
+        return _of_nothing(rider, server_id, vm)
+    if len(mine) > 1:
+        return _wrong(server_id, f"one action was ordered, and {[task.action for task in mine]} were carried out")
+    (task,) = mine
+    if task.state == "done":
+        is_there = vm == rider.trial.ends
+        return Verdict(server_id, DONE) if is_there else _wrong(server_id, f"it is done, and the server is {vm}")
+    if task.state == "error":
+        return _of_failure(rider, server_id, vm, task)
+    return _wrong(server_id, f"its task {task.id} ({task.action}) is {task.state}, the server {vm}")
+
+
+def _of_nothing(rider: Rider, server_id: str, vm: Vm) -> Verdict:
+    if rider.answer == ACCEPTED:
+        return _wrong(server_id, "it was accepted, and there is no record of it")
+    if server_id and vm != rider.trial.starts:
+        return _wrong(server_id, f"nothing was ordered, and the server is {vm}")
+    return Verdict(server_id, NOTHING)
+
+
+def _of_failure(rider: Rider, server_id: str, vm: Vm, task: Row) -> Verdict:
+    if not task.message:
+        return _wrong(server_id, f"it failed without a word, and the server is {vm}")
+    if vm is Vm.ERROR:
+        return Verdict(server_id, BROKEN, task.message)
+    if vm != rider.trial.starts:
+        return _wrong(server_id, f"it failed ({task.message}), and the server is {vm}")
+    return Verdict(server_id, FAILED, task.message)
+
+
+def _wrong(server_id: str, text: str) -> Verdict:
+    return Verdict(server_id, WRONG, text, (f"unlawful: {text}",))
+
+
+def _id_of(rider: Rider, world: World) -> str:
+    """A boot whose answer was lost may have made a server all the same."""
+    return next((server.id for server in world.servers.values() if server.name == rider.name), "")

@@ -1,0 +1,183 @@
+"""One kill and what comes of it."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from signal import SIGKILL
+from typing import Final, TypeVar
+
+from novaflow.errors import ServiceUnavailable
+from tests.crash_matrix.cases import AFTER, REQUEST, Cell
+from tests.crash_matrix.cloud import TwoHosts
+from tests.crash_matrix.judging import Problem, problems
+from tests.crash_matrix.orders import ACCEPTED, Rider, Standing, delete_all, launch, prepare, standings
+from tests.crash_matrix.verdicts import Verdict, verdict
+from tests.crash_matrix.world import World, world
+from tests.support.crashes import UNFINISHED, until
+
+SPREAD: Final = 1.2  # seconds over which riders are ordered
+CLEAR_WITHIN: Final = 30.0  # seconds that audits may take once no task runs
+_GLANCE: Final = 0.005  # seconds between two looks for the leader's point
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Volley:
+    """What is to be done: `leader` is the planned case, `riders` are trials of servers that go with it."""
+
+    number: int
+    seed: str
+    leader: Cell
+    riders: Sequence[Cell]
+
+    @property
+    def prefix(self) -> str:
+        """Of its servers' names."""
+        return f"v{self.number}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A cell of the matrix as it was met, and what came of it."""
+
+    cell: Cell
+    is_leader: bool
+    verdict: Verdict
+    seconds: float  # from the kill until nothing was under way
+    problems: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a volley has shown; `unowned` are problems of no server of it."""
+
+    volley: Volley
+    cases: Sequence[Case]
+    unowned: Sequence[str]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing was wrong."""
+        return not self.unowned and not any(case.problems for case in self.cases)
+
+
+async def fire(cloud: TwoHosts, volley: Volley, image: str) -> Result:
+    """Bring servers to their places, order, kill at the leader's point, wait, judge, clear up."""
+    dice = random.Random(f"{volley.seed} {volley.number}")
+    trials = [volley.leader.trial, *(cell.trial for cell in volley.riders)]
+    riders = [
+        Rider(trial, f"{volley.prefix}-{index}", dice.uniform(0, SPREAD / 2 if index == 0 else SPREAD))
+        for index, trial in enumerate(trials)
+    ]
+    await prepare(cloud, riders, volley.prefix, image)
+    cloud.logged()
+    async with asyncio.TaskGroup() as client:
+        for rider in riders:
+            client.create_task(launch(cloud, rider, image))
+        points = await _caught(cloud, volley, riders, dice)
+        killed = time.monotonic()
+        await _kill(cloud, volley.leader.victim, dice)
+    await _settled(cloud)
+    seconds = time.monotonic() - killed
+    found = await _cleared(cloud)
+    verdicts = [verdict(rider, found) for rider in riders]
+    wrong = [*problems(found), *_noise(cloud)]
+    if not wrong:
+        wrong += await _leftovers(cloud, volley, found)
+    cases = []
+    for index, (rider, said) in enumerate(zip(riders, verdicts, strict=True)):
+        mine = [str(one) for one in wrong if one.server_id and one.server_id == said.server_id]
+        cell = Cell(rider.trial, volley.leader.victim, points[rider.name])
+        cases.append(Case(cell, index == 0, said, seconds, [*said.problems, *mine]))
+    owned = {case.verdict.server_id for case in cases}
+    return Result(volley, cases, [str(one) for one in wrong if one.server_id not in owned or not one.server_id])
+
+
+async def _caught(cloud: TwoHosts, volley: Volley, riders: Sequence[Rider], dice: random.Random) -> dict[str, str]:
+    """Where everybody is once the leader is at its point, or has passed it unseen."""
+    leader, point = riders[0], volley.leader.point
+    await leader.is_ordered.wait()
+    if point == REQUEST:
+        await asyncio.sleep(dice.uniform(0, 0.03))
+    while True:
+        found = await standings(cloud, volley.prefix)
+        now = leader.point(found.get(leader.name))
+        is_refused = leader.answer not in ("", ACCEPTED) and now == REQUEST
+        if point == REQUEST or now in (point, AFTER) or is_refused:
+            return _points(riders, found)
+        await asyncio.sleep(_GLANCE)
+
+
+def _points(riders: Sequence[Rider], found: dict[str, Standing]) -> dict[str, str]:
+    return {rider.name: rider.point(found.get(rider.name)) for rider in riders}
+
+
+async def _kill(cloud: TwoHosts, victim: str, dice: random.Random) -> None:
+    """End it as a crash would, and wait until it serves again."""
+    if victim not in ("broker", "database"):
+        await cloud.replaced(victim, cloud.signal(victim, SIGKILL))
+    else:
+        server = cloud.broker if victim == "broker" else cloud.database
+        await server.kill9()
+        await asyncio.sleep(dice.uniform(0, 1.0))
+        await server.start()
+
+
+async def _settled(cloud: TwoHosts) -> None:
+    """Wait until nothing is under way, or patience ends: then the world says what is stuck."""
+
+    async def are_settled() -> bool:
+        return not await _patiently(lambda: cloud.rows(UNFINISHED))
+
+    with suppress(AssertionError):
+        await until(are_settled, "something is stuck")
+
+
+async def _cleared(cloud: TwoHosts) -> World:
+    """The world, once nothing is wrong with it any more, or audits have had their time."""
+    ends = time.monotonic() + CLEAR_WITHIN
+    while True:
+        found = await _patiently(lambda: world(cloud))
+        if not problems(found) or time.monotonic() > ends:
+            return found
+        await asyncio.sleep(0.3)
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """A database that has just come back is asked again."""
+    while True:
+        try:
+            return await ask()
+        except ServiceUnavailable:
+            await asyncio.sleep(0.2)
+
+
+async def _leftovers(cloud: TwoHosts, volley: Volley, found: World) -> list[Problem]:
+    """What is left when everything has been deleted."""
+    await delete_all(cloud, volley.prefix)
+    for image_id in found.made_of.keys() & found.images.keys():
+        await cloud.client.ask("DELETE", f"{cloud.client.image}/images/{image_id}", accept=(204, 404))
+    return [*problems(await _cleared(cloud)), *await _queued(cloud)]
+
+
+async def _queued(cloud: TwoHosts) -> list[Problem]:
+    """Messages that nobody takes, after all that was ordered is done."""
+    ends = time.monotonic() + CLEAR_WITHIN
+    while queued := await cloud.queued():
+        if time.monotonic() > ends:
+            return [Problem("orphan", "", f"there are {count} messages in {name}") for name, count in queued.items()]
+        await asyncio.sleep(0.5)
+    return []
+
+
+def _noise(cloud: TwoHosts) -> list[Problem]:
+    """Errors that nobody has foreseen: of each service that wrote a traceback the last line."""
+    lines = cloud.logged()
+    return [
+        Problem("noise", "", " / ".join(lines[max(0, index - 1) : index + 40])[-1500:])
+        for index, line in enumerate(lines)
+        if line.startswith("Traceback")
+    ][:3]
