@@ -144,7 +144,7 @@ class Network(Section, frozen=True, kw_only=True):
 class Compute(Section, frozen=True, kw_only=True):
     """The compute hosts."""
 
-    virt: str = "auto"  # auto, fake, or a libvirt URI
+    virt: str = "auto"  # auto, fake, or a libvirt URI, in which {host} is the host's name
     virt_type: str = "auto"  # auto, kvm or qemu
     vnc: bool = True  # a screen for every real guest, served on this machine only
     hosts: int = 1  # compute hosts in one process, for experiments

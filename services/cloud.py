@@ -20,14 +20,17 @@ from novaflow.config import Config
 from novaflow.errors import Conflict, Invalid, ServiceUnavailable
 from services import settings
 from services.groups import one_error
+from services.host_names import host_names
 from services.loading import loading
+from services.private.libvirtd import LibvirtdFailed
+from services.private.libvirtds import PrivateLibvirtds
 from services.private.mariadb import DatabaseFailed, PrivateMariaDB
 from services.private.rabbitmq import BrokerFailed, PrivateRabbitMQ
 from services.supervisor import Child, supervised
 
 LOCK: Final = "lock"  # held, and naming the process, while a cloud runs
 UP: Final = "up.json"
-PRIVATE: Final = "private"  # as a URL: a broker or database of the cloud's own
+PRIVATE: Final = "private"  # as a URL: a broker, a database or libvirt daemons of the cloud's own
 CLOUD_NAME: Final = "novaflow"
 # The order of starting: whoever is needed first comes first; draining goes the other way.
 ORDER: Final = ("identity", "image", "conductor", "scheduler", "compute", "api")
@@ -140,13 +143,16 @@ async def _with_private_parts(
 ) -> Config:
     """Start the servers the cloud is to have of its own, side by side, and name them in the configuration."""
     replace = msgspec.structs.replace
-    servers: list[PrivateMariaDB | PrivateRabbitMQ] = []
+    servers: list[PrivateMariaDB | PrivateRabbitMQ | PrivateLibvirtds] = []
     if config.database.url == PRIVATE:
         on_notice("starting a private MariaDB")
         servers.append(PrivateMariaDB(state_dir / "mariadb"))
     if config.bus.url == PRIVATE:
         on_notice("starting a private RabbitMQ")
         servers.append(PrivateRabbitMQ(state_dir / "rabbitmq"))
+    if config.compute.virt == PRIVATE:
+        on_notice("starting a private libvirtd for each compute host")
+        servers.append(PrivateLibvirtds(state_dir / "libvirtd", host_names(config.compute)))
     for server in servers:
         stack.push_async_callback(server.stop)
     try:
@@ -154,11 +160,13 @@ async def _with_private_parts(
             async with asyncio.TaskGroup() as starting:
                 for server in servers:
                     starting.create_task(server.start())
-    except (BrokerFailed, DatabaseFailed) as error:
+    except (BrokerFailed, DatabaseFailed, LibvirtdFailed) as error:
         raise ServiceUnavailable(service="a private server", reason=str(error)) from error
     for server in servers:
         if isinstance(server, PrivateMariaDB):
             config = replace(config, database=replace(config.database, url=server.url))
+        elif isinstance(server, PrivateLibvirtds):
+            config = replace(config, compute=replace(config.compute, virt=server.uri))
         else:
             config = replace(config, bus=replace(config.bus, url=server.url))
     return config

@@ -4,6 +4,7 @@ import ipaddress
 import os
 import re
 import uuid
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -18,6 +19,9 @@ MOVED_FILES: Final = ("disk", "ephemeral", "console.log")
 """The names of what moves with a guest from host to host. Swap does not: it is made anew."""
 
 _MAC: Final = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
+LIVE_DISKS: Final = ("disk", "ephemeral", "swap")
+"""The names of what moves with a guest that runs."""
+
 _ISO_MAGIC: Final = b"CD001"
 _ISO_MAGIC_AT: Final = 16 * 2048 + 1
 
@@ -54,6 +58,21 @@ def check_adoption(guest: GuestSpec, files: list[GuestFile]) -> Format | None:
         raise GuestFailed(operation="adopt", server_id=guest.server_id, reason=str(refusal)) from None
 
 
+def check_arrival(guest: GuestSpec, disk_bytes: Mapping[str, int]) -> None:
+    """Raises GuestFailed when the guest cannot come with disks of these sizes. What it booted from need not be here."""
+    try:
+        _check_names(disk_bytes)
+        _check_all(msgspec.structs.replace(guest, disk=None), brings_disk="disk" in disk_bytes)
+    except Refused as refusal:
+        raise GuestFailed(operation="prepare_incoming", server_id=guest.server_id, reason=str(refusal)) from None
+
+
+def _check_names(disk_bytes: Mapping[str, int]) -> None:
+    unknown = sorted(disk_bytes.keys() - set(LIVE_DISKS))
+    if unknown:
+        raise Refused(f"no guest has a disk {unknown[0]!r}: it is {', '.join(LIVE_DISKS)}")
+
+
 def with_source(guest: GuestSpec, source: BootSource) -> GuestSpec:
     """The guest as it is while `source` runs in its place."""
     boots = {name: getattr(source, name) for name in source.__struct_fields__}
@@ -69,9 +88,9 @@ def check_size(guest: GuestSpec, found: Format) -> None:
         )
 
 
-def _check_all(guest: GuestSpec) -> Format | None:
+def _check_all(guest: GuestSpec, *, brings_disk: bool = False) -> Format | None:
     _check_identity(guest)
-    _check_boot(guest)
+    _check_boot(guest, brings_disk=brings_disk)
     _check_addresses(guest)
     read_hardware(guest.flavor, guest.properties)
     return read_header(guest.disk) if guest.disk else None
@@ -98,8 +117,8 @@ def _check_identity(guest: GuestSpec) -> None:
         raise Refused(f"flavor {guest.flavor.name} asks for less than a guest needs")
 
 
-def _check_boot(guest: GuestSpec) -> None:
-    if not guest.disk and not guest.kernel:
+def _check_boot(guest: GuestSpec, *, brings_disk: bool) -> None:
+    if not (guest.disk or brings_disk or guest.kernel):
         raise Refused("there is neither a disk nor a kernel to boot from")
     if (guest.ramdisk or guest.command_line) and not guest.kernel:
         raise Refused("a ramdisk or a command line needs a kernel")

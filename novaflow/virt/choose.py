@@ -41,7 +41,7 @@ def open_driver(
     if settings.virt == "fake":
         delays = FakeDelays(**dict.fromkeys(FakeDelays.__struct_fields__, settings.fake_delay))
         return FakeDriver(directory / host, fake_resources(settings, host), delays=delays)
-    uri = EMBEDDED if settings.virt == "auto" else settings.virt
+    uri = EMBEDDED if settings.virt == "auto" else settings.virt.replace("{host}", host)
     if not _URI.fullmatch(uri):
         raise Invalid(reason=f"compute.virt is {settings.virt!r}: not auto, not fake, and not a libvirt URI")
     if settings.virt_type not in ("auto", "kvm", "qemu"):

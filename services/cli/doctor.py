@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from novaflow.virt.doctor import Fact, facts
-from services.private import mariadb, rabbitmq
+from services.private import libvirtd, mariadb, rabbitmq
+from services.private.libvirtd import LibvirtdFailed
 from services.private.mariadb import DatabaseFailed
 from services.private.rabbitmq import BrokerFailed
 from services.seed import cache_dir
@@ -36,9 +37,22 @@ def doctor() -> None:
 
 def _servers() -> list[Fact]:
     return [
+        _private_libvirtd(),
         _installed("RabbitMQ", lambda: str(rabbitmq.programs()), "rabbitmq-server"),
         _installed("MariaDB", lambda: mariadb.program("mariadbd"), "mariadb-server"),
     ]
+
+
+def _private_libvirtd() -> Fact:
+    """For live migration on one machine (`novaflow up --virt private`)."""
+    try:
+        detail = libvirtd.program()
+        libvirtd.as_somebody()
+    except LibvirtdFailed as error:
+        return Fact(
+            name="private libvirtd", is_ok=False, detail=str(error), fix="only for `novaflow up --virt private`"
+        )
+    return Fact(name="private libvirtd", is_ok=True, detail=detail)
 
 
 def _installed(name: str, find: Callable[[], str], package: str) -> Fact:

@@ -35,7 +35,11 @@ _DOWN_TIMEOUT: Final = 90.0  # seconds a cloud may take to drain
     "database",
     help="sqlite:///FILE (default), mysql://user:password@host/name, or private: a MariaDB of its own.",
 )
-@click.option("--virt", help="auto (default), fake, or a libvirt URI: qemu:///embed, qemu:///system, ...")
+@click.option(
+    "--virt",
+    help="auto (default), fake, private: a libvirtd of its own for each host, between which guests move while they run"
+    " (they end with the cloud), or a libvirt URI: qemu:///embed, qemu:///system, ...",
+)
 @click.option("--hosts", type=click.IntRange(min=1), help="Compute hosts to run [default: 1].")
 @state_dir_option
 @click.option("--port-base", type=click.IntRange(0, 65531), help="Listen on four ports from here; 0 takes free ones.")

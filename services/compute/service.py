@@ -6,14 +6,12 @@ finished within the deadline of the bus, those that wait stay in the host's queu
 
 import asyncio
 import logging
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
-from novaflow.config import Compute
 from novaflow.identity.credentials import read
 from novaflow.messages import COMPUTE
 from novaflow.virt.choose import open_driver
@@ -31,6 +29,7 @@ from services.compute.pulse import Pulse
 from services.compute.records import Records
 from services.compute.transfer import Offers
 from services.compute.uploads import ImageStore, ImageUploads
+from services.host_names import host_names
 from services.runtime import Runtime
 
 SERVICE: Final = "nova-compute"
@@ -41,12 +40,6 @@ log = logging.getLogger(__name__)
 
 class ImageService(ImageSource, ImageStore, Protocol):
     """All that the hosts want of the image service."""
-
-
-def host_names(settings: Compute) -> list[str]:
-    """What the hosts of this process are called."""
-    name = settings.host or socket.gethostname()
-    return [name] if settings.hosts == 1 else [f"{name}-{number}" for number in range(1, settings.hosts + 1)]
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from novaflow.errors import GuestFailed
@@ -77,6 +78,27 @@ async def test_a_guest_moves_there_and_back(hypervisor: Hypervisor, other: Drive
 
     assert await other.guests() == []
     assert await hypervisor.driver.guests() == [GuestState(server_id=guest.server_id, power=Power.RUNNING)]
+
+
+async def test_a_guest_comes_where_what_it_booted_from_is_not(hypervisor: Hypervisor, other: Driver) -> None:
+    guest = await hypervisor.running()
+    sizes = await hypervisor.driver.disk_sizes(guest.server_id)
+    incoming = await other.prepare_incoming(msgspec.structs.replace(guest, disk=None), sizes)
+
+    await hypervisor.driver.migrate(guest.server_id, incoming)
+    await other.finish_incoming(guest.server_id)
+
+    assert await other.power(guest.server_id) == Power.RUNNING
+
+
+@pytest.mark.parametrize("sizes", [{}, {"disk": 2**30, "../disk": 2**30}], ids=["nothing to boot", "no plain name"])
+async def test_no_host_is_ready_for_disks_that_no_guest_has(
+    hypervisor: Hypervisor, other: Driver, sizes: dict[str, int]
+) -> None:
+    with pytest.raises(GuestFailed) as failed:
+        await other.prepare_incoming(hypervisor.guest(disk=None), sizes)
+
+    assert failed.value.operation == "prepare_incoming"
 
 
 @pytest.mark.parametrize("state", ["never was", "off", "saved"])

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Final
 
 from novaflow.states import Power
+from novaflow.virt.checks import check_arrival
 from novaflow.virt.driver import GuestSpec, Incoming
 from novaflow.virt.fake.files import HostFiles
 from novaflow.virt.fake.guest import DISKS, FakeGuest, went_on
-from novaflow.virt.fake.host import FakeHost, check, refused
+from novaflow.virt.fake.host import FakeHost, refused
 
 KIND: Final = "fake"
 
@@ -21,7 +22,7 @@ class Migrating:
         """Expect it, unless it is here: one that has come must not be lost to an order that comes twice."""
         async with self._host.alone("prepare_incoming", guest.server_id):
             await self._host.begin("prepare_incoming", guest.server_id)
-            check("prepare_incoming", guest)
+            check_arrival(guest, disk_bytes)
             unknown = sorted(disk_bytes.keys() - set(DISKS))
             if unknown:
                 raise refused("prepare_incoming", guest.server_id, f"no guest has a disk {unknown[0]!r}")

@@ -6,8 +6,7 @@ from typing import Final
 
 import libvirt
 
-from novaflow.errors import GuestFailed
-from novaflow.virt.checks import check_spec
+from novaflow.virt.checks import check_arrival
 from novaflow.virt.domain_facts import Owner
 from novaflow.virt.driver import GuestSpec, Incoming
 from novaflow.virt.image_facts import Refused
@@ -17,7 +16,6 @@ from novaflow.virt.libvirt.waiting import see_through
 from novaflow.virt.qemu_img import create_blank
 
 KIND: Final = "libvirt"
-_DISKS: Final = ("disk", "ephemeral", "swap")
 _UNDER_WAY: Final = (libvirt.VIR_DOMAIN_PAUSED_MIGRATION, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP)
 
 
@@ -28,7 +26,7 @@ async def prepare_incoming(host: LibvirtHost, guest: GuestSpec, disk_bytes: Mapp
     """
     async with host.working("prepare_incoming", guest.server_id):
         uri = host.route.reached(host.connection.uri)
-        _check(guest, disk_bytes)
+        check_arrival(guest, disk_bytes)
         if await host.run(domains.find, guest.server_id) is not None:
             raise Refused("there is a guest of this id on this host")
         await asyncio.to_thread(host.files.remove, guest.server_id)
@@ -65,13 +63,3 @@ def is_between(domain: libvirt.virDomain) -> bool:
     """Do its processors stand still because of a migration? That is so at both ends for a moment, and after a crash for longer."""
     state, reason = domain.state()
     return state == libvirt.VIR_DOMAIN_PAUSED and reason in _UNDER_WAY
-
-
-def _check(guest: GuestSpec, disk_bytes: Mapping[str, int]) -> None:
-    try:
-        check_spec(guest)
-    except GuestFailed as error:
-        raise Refused(error.reason) from None
-    unknown = sorted(disk_bytes.keys() - set(_DISKS))
-    if unknown:
-        raise Refused(f"no guest has a disk {unknown[0]!r}: it is {', '.join(_DISKS)}")

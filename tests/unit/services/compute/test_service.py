@@ -7,7 +7,7 @@ import pytest
 
 from novaflow.config import Compute
 from novaflow.messages import GET_CONSOLE_OUTPUT, ConsoleAsk
-from services.compute.service import host_names
+from services.host_names import host_names
 from tests.support.cloud import cloud
 
 
