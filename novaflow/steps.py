@@ -1,12 +1,11 @@
 """The steps of a task as Nova's instance action events, read from the history of its server.
 
 Nova writes two rows for each event; here the transitions that are recorded anyway say the same: on which host a worker took the task
-up, when it ended there, and how. Names are those of nova/compute/manager.py, `wrap_instance_event`.
+up, when it ended there, and how. Names are those of nova/compute/manager.py: `wrap_instance_event` puts `compute_` before its method's.
 """
 
 from collections.abc import Iterable
 from datetime import datetime
-from itertools import groupby
 from typing import Final
 
 import msgspec
@@ -23,22 +22,38 @@ NAMES: Final = {
     "changePassword": "compute_set_admin_password",
     "createImage": "compute_snapshot_instance",
     "createBackup": "compute_backup_instance",
-    "resize": "compute_resize_instance",
+    "shelveOffload": "compute_shelve_offload_instance",
+    "evacuate": "compute_rebuild_instance",
     "migrate": "compute_resize_instance",
     "confirmResize": "compute_confirm_resize",
     "revertResize": "compute_revert_resize",
     "live-migration": "compute_live_migration",
-    "evacuate": "compute_rebuild_instance",
-    "shelveOffload": "compute_shelve_offload_instance",
 }
-"""Those that are not `compute_<action>_instance`."""
+"""By action; `compute_<action>_instance` where nothing is said."""
+_OWN_NAMES: Final = {
+    Event.SOFT_DELETE_ORDERED: "compute_soft_delete_instance",
+    Event.OFFLOADED: "compute_shelve_offload_instance",
+    Event.RESIZE_FINISHING: "compute_finish_resize",
+    Event.RESIZED: "compute_finish_resize",
+    Event.RESIZE_ROLLED_BACK: "compute_finish_resize",
+    Event.REVERTED: "compute_finish_revert_resize",
+    Event.REVERTED_OFF: "compute_finish_revert_resize",
+}
+"""By event, where another method of the host takes over within one task."""
+_NO_STEPS: Final = frozenset({Event.RESIZE_ORDERED, Event.EVACUATE_ORDERED, Event.EVACUATION_PLACED})
+"""What happens before any host has something to do."""
 _FAILED: Final = frozenset(
-    {Event.RESCHEDULED, Event.BUILD_FAILED, Event.FAILED, Event.BROKEN, Event.RESIZE_ROLLED_BACK}
+    {
+        Event.RESCHEDULED,
+        Event.BUILD_FAILED,
+        Event.FAILED,
+        Event.BROKEN,
+        Event.RESIZE_ROLLED_BACK,
+        Event.UNSHELVE_UNPLACED,
+    }
 )
-_LEFT: Final = frozenset(
-    {Event.RESIZE_MIGRATED, Event.REVERT_CLEARED}
-)  # the host has done its part, another one goes on
-_SUCCEEDED: Final = (ENDINGS - _FAILED) | _LEFT
+_HANDED_ON: Final = frozenset({Event.RESIZE_MIGRATED, Event.REVERT_CLEARED, Event.SHELVED_FOR_OFFLOAD})
+_SUCCEEDED: Final = (ENDINGS | _HANDED_ON) - _FAILED
 
 
 class Move(Value, frozen=True, kw_only=True):
@@ -50,20 +65,28 @@ class Move(Value, frozen=True, kw_only=True):
 
 
 def steps_of(task: TaskRecord, moves: Iterable[Move]) -> list[TaskEvent]:
-    """One step per host that worked on the task, in the order of `moves`; a step that runs has no result yet.
+    """One step per host that worked on the task, and per method of it, in the order of `moves`; one that runs has no result yet.
 
     Why the task failed is told by its last step, if that failed.
     """
-    name = NAMES.get(task.action, f"compute_{task.action}_instance")
-    placed = [move for move in moves if move.host is not None]
-    steps = [_step(name, list(group)) for _, group in groupby(placed, key=lambda move: move.host)]
+    steps: list[TaskEvent] = []
+    for move in moves:
+        _add(steps, move, task.action)
     if steps and steps[-1].result == ERROR:
         steps[-1] = msgspec.structs.replace(steps[-1], details=task.message)
     return steps
 
 
-def _step(name: str, moves: list[Move]) -> TaskEvent:
-    last = moves[-1]
-    result = SUCCESS if last.event in _SUCCEEDED else ERROR if last.event in _FAILED else None
-    finished_at = last.at if result else None
-    return TaskEvent(name=name, host=last.host, result=result, started_at=moves[0].at, finished_at=finished_at)
+def _add(steps: list[TaskEvent], move: Move, action: str) -> None:
+    last = steps[-1] if steps and steps[-1].result is None else None
+    host = move.host or (
+        last.host if last else None
+    )  # what the conductor says of a step is about the host that runs it
+    if host is None or move.event in _NO_STEPS:
+        return
+    name = _OWN_NAMES.get(move.event) or (last.name if last else NAMES.get(action, f"compute_{action}_instance"))
+    if last is None or (last.host, last.name) != (host, name):
+        steps.append(TaskEvent(name=name, host=host, result=None, started_at=move.at))
+    result = SUCCESS if move.event in _SUCCEEDED else ERROR if move.event in _FAILED else None
+    if result:
+        steps[-1] = msgspec.structs.replace(steps[-1], result=result, finished_at=move.at)

@@ -33,11 +33,10 @@ class Imaging:
         """The same, and the oldest backups beyond the rotation go once the new one is there."""
 
         async def backup(job: Job) -> None:
-            assignment = await job.assignment()
-            params, server = assignment.params, assignment.plan.server
+            params = (await job.assignment()).params
             job.undo = partial(self._discard, job, params.image_id)
             await self._making.make(job, params.image_id, partial(self._copied, job))
-            rotating = self._uploads.rotate(server, params.backup_type, params.rotation, ask.context.token)
+            rotating = self._uploads.rotate(ask.context, ask.server_id, params.backup_type, params.rotation)
             await job.unless_taken_over(rotating)
             await job.done(Event.UPLOADED)
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from novaflow.clock import Clock
-from novaflow.errors import Conflict, Forbidden, ImageRefused, NotFound, ServiceUnavailable, Unauthorized
-from novaflow.models import ImageFacts, Server
+from novaflow.errors import Conflict, Forbidden, NotFound, ServiceUnavailable, Unauthorized
+from novaflow.models import Context, ImageFacts
 from services.compute.images import PAUSES
 
 ACTIVE: Final = "active"
+UPLOAD_PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # seconds: a copy that took long is not given up soon
 _FILLED: Final = frozenset({ACTIVE, "deactivated"})
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -51,42 +52,46 @@ class ImageUploads:
     async def upload(self, image_id: str, file: Path, token: str) -> None:
         """Make the file the image's data; fine when an earlier try has done so.
 
-        Raises NotFound for an image that was deleted meanwhile, Forbidden, ImageRefused, ServiceUnavailable, OSError.
+        A service that restarts is waited for, and so is one that still believes in an upload that was cut short. Raises NotFound for
+        an image that was deleted meanwhile, Conflict, Forbidden, ImageRefused, ServiceUnavailable, OSError.
         """
-        for pause in (*PAUSES, None):
+
+        async def fill(valid: str) -> None:
+            if (await self._store.show(image_id, valid)).status not in _FILLED:
+                await self._store.upload(image_id, file, valid)
+
+        for pause in UPLOAD_PAUSES:
             try:
-                if (await self._as_user(token, lambda valid: self._store.show(image_id, valid))).status in _FILLED:
-                    return
-                await self._as_user(token, lambda valid: self._store.upload(image_id, file, valid))
-            except (Conflict, ServiceUnavailable) as error:  # an upload that was cut short may not be given up yet
-                if pause is None:
-                    raise ImageRefused(image_id=image_id, reason=str(error)) from error
+                return await self._as_user(token, fill)
+            except (Conflict, ServiceUnavailable):
                 await self._clock.sleep(pause)
-            else:
-                return
+        return await self._as_user(token, fill)
 
     async def discard(self, image_id: str, token: str, *, unless_filled: bool = False) -> None:
         """Remove the image; fine when there is none. With `unless_filled` one that has its data is its owner's, and stays."""
         try:
-            if unless_filled and (await self._patiently(token, self._shown(image_id))).status in _FILLED:
-                return
-            await self._patiently(token, lambda valid: self._store.delete(image_id, valid))
+            await self._patiently(token, lambda valid: self._discard(image_id, valid, unless_filled=unless_filled))
         except NotFound:
             return
 
-    async def rotate(self, server: Server, backup_type: str, keep: int, token: str) -> None:
-        """Remove the oldest backups of this type beyond `keep`. One that may not be removed stays, as in Nova (_rotate_backups)."""
-        kind = {"image_type": "backup", "backup_type": backup_type, "instance_uuid": server.id}
-        found = await self._patiently(token, lambda valid: self._store.list(kind, valid))
-        backups = [image for image in found if image.owner == server.project_id and image.status == ACTIVE]
+    async def rotate(self, context: Context, server_id: str, backup_type: str, keep: int) -> None:
+        """Remove the project's oldest backups of this type beyond `keep`; images of others that look like them do not count.
+
+        One that may not be removed stays, as in Nova (nova/compute/manager.py, _rotate_backups).
+        """
+        kind = {"image_type": "backup", "backup_type": backup_type, "instance_uuid": server_id}
+        found = await self._patiently(context.token, lambda valid: self._store.list(kind, valid))
+        backups = [image for image in found if image.owner == context.project_id and image.status == ACTIVE]
         for image in reversed(backups[keep:]):
             try:
-                await self.discard(image.id, token)
+                await self.discard(image.id, context.token)
             except (Conflict, Forbidden) as refusal:
-                log.info("backup %s of server %s stays: %s", image.id, server.id, refusal)
+                log.info("backup %s of server %s stays: %s", image.id, server_id, refusal)
 
-    def _shown(self, image_id: str) -> Callable[[str], Awaitable[ImageFacts]]:
-        return lambda valid: self._store.show(image_id, valid)
+    async def _discard(self, image_id: str, token: str, *, unless_filled: bool) -> None:
+        if unless_filled and (await self._store.show(image_id, token)).status in _FILLED:
+            return
+        await self._store.delete(image_id, token)
 
     async def _patiently(self, token: str, ask: Callable[[str], Awaitable[T]]) -> T:
         """A service that restarts is waited for."""

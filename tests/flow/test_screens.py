@@ -2,11 +2,13 @@
 
 import base64
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from novaflow.errors import GuestFailed
 from novaflow.messages import GET_DIAGNOSTICS, GET_SCREENSHOT, GET_VNC_CONSOLE, TRIGGER_CRASH_DUMP, GuestAsk, Nothing
+from rpc.procedure import Call
 from tests.support.actions import guest_of
 from tests.support.cloud import cloud
 
@@ -52,6 +54,7 @@ async def test_what_the_hypervisor_refuses_is_told_to_who_asked(tmp_path: Path) 
 
         await world.order(server, "stop")
 
-        for procedure in (GET_SCREENSHOT, GET_DIAGNOSTICS, TRIGGER_CRASH_DUMP):
+        procedures: tuple[Call[GuestAsk, Any], ...] = (GET_SCREENSHOT, GET_DIAGNOSTICS, TRIGGER_CRASH_DUMP)
+        for procedure in procedures:
             with pytest.raises(GuestFailed, match="the guest is not running"):
                 await world.bus.call(procedure.at(server.host or ""), ask)

@@ -72,6 +72,24 @@ async def test_a_snapshot_that_fails_leaves_no_image_and_no_file(tmp_path: Path)
         assert leftovers(world) == []
 
 
+async def test_a_copy_that_finds_no_room_ends_the_snapshot_with_that_fault(tmp_path: Path) -> None:
+    async with cloud(tmp_path) as world:
+        world.images.queue(IMAGE)
+        (server,) = await world.boot()
+        home = tmp_path / "compute" / (server.host or "")
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "snapshots").write_bytes(b"a file where a directory should be")
+
+        after = await act(world, server, "createImage", image_id=IMAGE)
+
+        assert (after.vm, after.power) == (Vm.ACTIVE, Power.RUNNING)
+        action, state, message = await last_task(world, server)
+        assert (action, state) == ("createImage", "error")
+        assert message is not None
+        assert "the copy of its disk cannot be kept or read" in message
+        assert IMAGE not in world.images.facts
+
+
 async def test_an_image_that_was_deleted_meanwhile_ends_the_snapshot_with_that_fault(tmp_path: Path) -> None:
     async with cloud(tmp_path) as world:
         (server,) = await world.boot()

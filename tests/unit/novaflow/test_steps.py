@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from novaflow.models import TaskEvent, TaskRecord
-from novaflow.states import Event
+from novaflow.states import ENDINGS, Event
 from novaflow.steps import Move, steps_of
 
 BEGAN = datetime(2014, 4, 17, tzinfo=UTC)
@@ -18,6 +20,10 @@ def task(action: str, message: str | None = None) -> TaskRecord:
 
 def moves(*events: tuple[Event, str | None]) -> list[Move]:
     return [Move(event=event, host=host, at=after(n)) for n, (event, host) in enumerate(events)]
+
+
+def told(steps: list[TaskEvent]) -> list[tuple[str, str | None, str | None]]:
+    return [(step.name, step.host, step.result) for step in steps]
 
 
 def after(seconds: int) -> datetime:
@@ -57,3 +63,97 @@ def test_a_failed_action_tells_why() -> None:
     (step,) = steps_of(task("reboot", "it is broken"), moves((Event.REBOOT_ORDERED, "c1"), (Event.FAILED, "c1")))
 
     assert (step.name, step.result, step.details) == ("compute_reboot_instance", "Error", "it is broken")
+
+
+@pytest.mark.parametrize(
+    ("action", "name"),
+    [
+        ("pause", "compute_pause_instance"),
+        ("changePassword", "compute_set_admin_password"),
+        ("createImage", "compute_snapshot_instance"),
+        ("createBackup", "compute_backup_instance"),
+        ("rebuild", "compute_rebuild_instance"),
+        ("unshelve", "compute_unshelve_instance"),
+        ("live-migration", "compute_live_migration"),
+    ],
+)
+def test_a_step_is_called_as_nova_calls_its_method(action: str, name: str) -> None:
+    (step,) = steps_of(task(action), moves((Event.FAILED, "c1")))
+
+    assert step.name == name
+
+
+def test_every_event_that_ends_a_task_ends_its_step() -> None:
+    for event in ENDINGS:
+        (step,) = steps_of(task("any"), moves((event, "c1")))
+        assert step.result in ("Success", "Error"), event
+
+
+def test_a_soft_delete_is_a_step_of_its_own_name() -> None:
+    history = moves((Event.SOFT_DELETE_ORDERED, "c1"), (Event.SOFT_DELETED, "c1"))
+
+    assert told(steps_of(task("delete"), history)) == [("compute_soft_delete_instance", "c1", "Success")]
+
+
+def test_a_shelving_that_goes_on_to_offload_is_two_steps() -> None:
+    history = moves((Event.SHELVE_ORDERED, "c1"), (Event.SHELVED_FOR_OFFLOAD, "c1"), (Event.OFFLOADED, "c1"))
+
+    assert told(steps_of(task("shelve"), history)) == [
+        ("compute_shelve_instance", "c1", "Success"),
+        ("compute_shelve_offload_instance", "c1", "Success"),
+    ]
+
+
+def test_a_rebuild_that_switches_off_again_is_one_step() -> None:
+    history = moves((Event.REBUILD_ORDERED, "c1"), (Event.REBUILT_OFF, "c1"), (Event.STOPPED, "c1"))
+
+    assert told(steps_of(task("rebuild"), history)) == [("compute_rebuild_instance", "c1", "Success")]
+
+
+def test_a_resize_is_a_step_on_each_host() -> None:
+    history = moves(
+        (Event.RESIZE_ORDERED, "c1"),
+        (Event.RESIZE_MIGRATING, "c1"),
+        (Event.RESIZE_MIGRATED, "c1"),
+        (Event.RESIZE_FINISHING, "c2"),
+        (Event.RESIZED, "c2"),
+    )
+
+    assert told(steps_of(task("resize"), history)) == [
+        ("compute_resize_instance", "c1", "Success"),
+        ("compute_finish_resize", "c2", "Success"),
+    ]
+
+
+def test_a_resize_that_is_rolled_back_failed_where_it_should_have_ended() -> None:
+    history = moves(
+        (Event.RESIZE_ORDERED, "c1"),
+        (Event.RESIZE_MIGRATING, "c1"),
+        (Event.RESIZE_MIGRATED, "c1"),
+        (Event.RESIZE_FINISHING, "c2"),
+        (Event.RESIZE_ROLLED_BACK, None),
+        (Event.FAILED, "c1"),
+    )
+
+    assert told(steps_of(task("resize", "no room"), history)) == [
+        ("compute_resize_instance", "c1", "Success"),
+        ("compute_finish_resize", "c2", "Error"),
+        ("compute_resize_instance", "c1", "Error"),
+    ]
+
+
+def test_a_revert_is_a_step_on_each_host() -> None:
+    history = moves(
+        (Event.REVERT_ORDERED, "c2"), (Event.REVERT_CLEARED, "c2"), (Event.REVERTED_OFF, "c1"), (Event.STOPPED, "c1")
+    )
+
+    assert told(steps_of(task("revertResize"), history)) == [
+        ("compute_revert_resize", "c2", "Success"),
+        ("compute_finish_revert_resize", "c1", "Success"),
+    ]
+
+
+def test_what_recovery_ends_ends_the_step_that_ran() -> None:
+    (step,) = steps_of(task("pause", "given up"), moves((Event.PAUSE_ORDERED, "c1"), (Event.FAILED, None)))
+
+    assert (step.host, step.result, step.details) == ("c1", "Error", "given up")
