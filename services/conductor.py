@@ -109,7 +109,13 @@ class Conductor:
         host = None if ask.event in _BY_THE_OTHER_HOST else ask.host
         leaves = await self._servers.migration(ask.server_id) if ask.event is Event.DELETED else None
         state = await self._servers.advance(
-            ask.server_id, ask.task_id, ask.event, host=host, power=ask.power, then=ask.then
+            ask.server_id,
+            ask.task_id,
+            ask.event,
+            host=host,
+            told_by=ask.host,
+            power=ask.power,
+            then=ask.then,
         )
         if leaves is not None:
             await self._clear_up(ask, leaves)

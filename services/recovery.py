@@ -174,7 +174,7 @@ class Recovery:
     async def _confirm(self, stale: StaleTask) -> None:
         """The source does not clear away what it has left: it will, when it is back, since nothing there is wanted any more."""
         event = Event.CONFIRMED_OFF if stale.server.power in OFF else Event.CONFIRMED
-        await self._servers.advance(stale.server.id, stale.task.id, event)
+        await self._servers.advance(stale.server.id, stale.task.id, event, told_by=stale.server.host)
 
     async def _ask_destination(self, stale: StaleTask, destination: str, fault: Fault) -> None:
         """The source of a live migration is gone for good: the guest has come to the destination, or it has died at the source."""

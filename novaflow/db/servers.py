@@ -258,6 +258,7 @@ class Servers:
         event: Event,
         *,
         host: str | None = None,
+        told_by: str | None = None,
         power: Power | None = None,
         fault: Fault | None = None,
         addresses: tuple[Address, ...] | None = None,
@@ -269,9 +270,17 @@ class Servers:
         Events that followed at once (`then`) are recorded in the same transaction: all of them or none.
         An event that settles the server ends the task. DELETED gives back all the server had; RESCHEDULED and
         BUILD_FAILED take it off its host. A repeat answers the state. Raises TaskSuperseded when the server is
-        another task's or on another host (with `is_unplaced`: on any), IllegalTransition.
+        another task's or not on `host` (with `is_unplaced`: on any), IllegalTransition. `told_by` is the host
+        that says so, where that is another one.
         """
-        more = {"host": host, "power": power, "fault": fault, "addresses": addresses, "is_unplaced": is_unplaced}
+        more = {
+            "host": host,
+            "told_by": told_by,
+            "power": power,
+            "fault": fault,
+            "addresses": addresses,
+            "is_unplaced": is_unplaced,
+        }
         steps = [self._step(server_id, task_id, event, **more)]
         steps += [self._step(server_id, task_id, later, host=host) for later in then]
         moves = await self._db.write(partial(transitions.move_along, steps=steps))

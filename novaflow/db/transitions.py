@@ -52,7 +52,8 @@ class Step:
     event: Event
     now: datetime
     row_id: str
-    host: str | None = None
+    host: str | None = None  # only if the server is there
+    told_by: str | None = None  # the host that says so; `host` where nothing is said
     power: Power | None = None
     fault: Fault | None = None
     addresses: tuple[Address, ...] | None = None
@@ -173,13 +174,13 @@ async def _try(connection: AsyncConnection, step: Step, before: State) -> Moved 
         event=step.event,
         before=before,
         after=after,
-        host=step.host,
+        host=step.host or step.told_by,
     )
     await record(connection, [(step.row_id, transition)], step.now)
     if settles:
         outcome = tasks.ERROR if step.event in _FAILURES else tasks.DONE
         message = step.fault.message if step.fault else None
-        await tasks.finish(connection, step.task_id, outcome, step.now, host=step.host, message=message)
+        await tasks.finish(connection, step.task_id, outcome, step.now, host=transition.host, message=message)
     elif step.fault:
         await tasks.note(connection, step.task_id, step.fault.message)
     return Moved(state=after, transition=transition)
