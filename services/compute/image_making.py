@@ -9,6 +9,8 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from novaflow.errors import GuestFailed, NotFound, NovaflowError
@@ -52,7 +54,7 @@ class ImageMaking:
             raise GuestFailed(operation="snapshot", server_id=job.ask.server_id, reason=reason) from error
         finally:
             self._turns.release()
-            await asyncio.shield(asyncio.to_thread(file.unlink, missing_ok=True))
+            await asyncio.shield(asyncio.to_thread(_remove, file))
 
     async def discard_missed(self, ask: Order, *, unless_filled: bool) -> None:
         """Take away the image of a task that was superseded before this host began with it, or while it was down."""
@@ -66,3 +68,9 @@ class ImageMaking:
             await self.uploads.discard(task.params.image_id, ask.context.token, unless_filled=unless_filled)
         except NovaflowError as error:
             log.warning("image %s of server %s could not be removed: %s", task.params.image_id, ask.server_id, error)
+
+
+def _remove(file: Path) -> None:
+    """What cannot be removed now goes at the next start."""
+    with suppress(OSError):
+        file.unlink()
