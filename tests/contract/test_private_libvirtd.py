@@ -14,7 +14,9 @@ import libvirt
 import pytest
 
 from novaflow.virt.libvirt.connection import release, share
-from services.private.libvirtd import LibvirtdFailed, PrivateLibvirtd
+from novaflow.virt.libvirt.embed import shortened
+from services.private.libvirtd import LONGEST_ROOT, LibvirtdFailed, PrivateLibvirtd
+from services.private.libvirtds import PrivateLibvirtds
 from tests.support.libvirtd import need_libvirtd
 
 SECONDS = 60.0
@@ -132,6 +134,23 @@ async def test_it_ends_with_its_owner_even_if_that_is_killed(tmp_path: Path) -> 
 
     await ends(daemon)
     await ends(guest)
+    shortened(tmp_path / "a", longest=LONGEST_ROOT).unlink()
+
+
+async def test_every_host_finds_its_own_by_one_uri(tmp_path: Path) -> None:
+    need_libvirtd()
+    daemons = PrivateLibvirtds(tmp_path / "libvirtd", ["one", "two"])
+    await daemons.start()
+    try:
+        connections = [share(daemons.uri.replace("{host}", host)) for host in ("one", "two")]
+        await connections[0].run(run_guest)
+
+        assert [await each.run(names) for each in connections] == [["guest"], []]
+        for each in connections:
+            await release(each)
+    finally:
+        await daemons.stop()
+    assert not Path(daemons.uri.partition("socket=")[2]).parents[3].exists()
 
 
 async def test_what_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
