@@ -1,6 +1,7 @@
 """Specifications of guests for tests of drivers."""
 
 import asyncio
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -36,3 +37,15 @@ async def console_has(driver: Driver, server_id: str, text: bytes, *, times: int
         while (said := await driver.console_output(server_id, 2**20)).count(text) < times:
             await asyncio.sleep(0.02)
         return said
+
+
+async def counts_on(driver: Driver, server_id: str, *, more: int = 2, seconds: float = 60.0) -> None:
+    """Wait until a guest that counts on its console (`counter 7`) has counted so much further."""
+    before = _last_count(await driver.console_output(server_id, 2**20))
+    async with asyncio.timeout(seconds):
+        while _last_count(await driver.console_output(server_id, 2**20)) < before + more:
+            await asyncio.sleep(0.05)
+
+
+def _last_count(said: bytes) -> int:
+    return max((int(number) for number in re.findall(rb"counter (\d+)\r?\n", said)), default=0)

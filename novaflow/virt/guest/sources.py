@@ -1,5 +1,6 @@
 """Where the guest's kernel and busybox come from: what is installed here, or else the distribution's packages, unpacked beside it."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -33,14 +34,14 @@ class Sources(Value, frozen=True, kw_only=True):
 
 def find_sources(downloads: Path, say: Say, root: Path = Path("/")) -> Sources:
     """The parts that the guest is made of; raises CannotBuild. Packages are unpacked below `downloads`."""
-    kernels = installed_kernels(root)
+    kernels = installed_kernels(root) or installed_kernels(downloads / "kernel")
     if not kernels:
         say("fetching a Linux kernel package")
         kernels = installed_kernels(_unpack(_kernel_packages(), downloads / "kernel"))
     if not kernels:
         raise CannotBuild("no Linux kernel can be read here: apt-get install linux-image-cloud-amd64")
     release, kernel = kernels[0]
-    busybox = static_busybox(root)
+    busybox = static_busybox(root) or static_busybox(downloads / "busybox")
     if busybox is None:
         say("fetching the package busybox-static")
         busybox = static_busybox(_unpack(["busybox-static"], downloads / "busybox"))
@@ -72,12 +73,16 @@ def _kernel_packages() -> list[str]:
 
 
 def _unpack(packages: list[str], directory: Path) -> Path:
-    """Download and unpack Debian packages, without installing them and without root."""
+    """Download and unpack Debian packages, without installing them and without root. They appear all at once, and stay."""
+    work = directory.with_name(f"{directory.name}.{os.getpid()}")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    _run(["apt-get", "download", *packages], work)
+    for package in sorted(work.glob("*.deb")):
+        _run(["dpkg-deb", "-x", str(package), str(work)])
+        package.unlink()
     shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    _run(["apt-get", "download", *packages], directory)
-    for package in sorted(directory.glob("*.deb")):
-        _run(["dpkg-deb", "-x", str(package), str(directory)])
+    work.rename(directory)
     return directory
 
 

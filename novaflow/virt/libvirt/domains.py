@@ -33,9 +33,12 @@ _POWERS: Final = {
 
 _FORGET: Final = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
 _ALREADY_OFF: Final = (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN)
-_START_TRIES: Final = 3
-_PORT_TAKEN: Final = (
-    "Failed to find an available port"  # QEMU's words: another libvirt was quicker to take the screen's
+_PASSING: Final = ("Failed to find an available port", "domain is no longer running")
+"""What is said of a start when another libvirt was quicker to take the port of the guest's screen: by QEMU, or by libvirt alone."""
+
+_START_TRIES: Final = 4
+_START_PAUSE: Final = (
+    1.0  # seconds; libvirt 9 takes the end of the QEMU that failed for the end of one started at once after it
 )
 _DESTROY_TRIES: Final = 5
 _DESTROY_PAUSE: Final = 1.0  # seconds; QEMU may hang in the kernel for a while (EBUSY)
@@ -159,8 +162,9 @@ def create(domain: libvirt.virDomain) -> None:
         try:
             domain.create()
         except libvirt.libvirtError as error:
-            if left == 0 or _PORT_TAKEN not in str(error):
+            if left == 0 or not any(words in str(error) for words in _PASSING):
                 raise
+            time.sleep(_START_PAUSE)
         else:
             return
 

@@ -7,6 +7,7 @@ therefore reached through a short symbolic link, /tmp/nf-<hash>, that is made an
 import hashlib
 import os
 import pwd
+import zlib
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,9 @@ security_driver = "none"
 namespaces = []
 cgroup_controllers = []
 stdio_handler = "file"
+remote_display_port_min = {first_port}
 """
+_FIRST_PORTS: Final = range(5900, 30900, 100)  # below those that the kernel gives to clients
 
 
 class CannotEmbed(Exception):
@@ -36,11 +39,16 @@ def prepare_root(directory: Path, aliases: Path = Path("/tmp")) -> Path:  # noqa
     root = directory.absolute() / "libvirt"
     (root / "etc").mkdir(parents=True, exist_ok=True)
     if os.geteuid() == 0:
-        (root / "etc" / "qemu.conf").write_text(QEMU_CONF)
+        (root / "etc" / "qemu.conf").write_text(QEMU_CONF.format(first_port=_first_port(root)))
     short = shortened(root, aliases)
     if os.geteuid() != 0:
         _keep_out_of_home(short)
     return short
+
+
+def _first_port(root: Path) -> int:
+    """Where the ports of the guests' screens begin: apart from those of other processes, for libvirt finds a free one by trying."""
+    return _FIRST_PORTS[zlib.crc32(str(root).encode()) % len(_FIRST_PORTS)]
 
 
 def shortened(root: Path, aliases: Path = Path("/tmp"), longest: int = LONGEST_ROOT) -> Path:  # noqa: S108
