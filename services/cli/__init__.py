@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "status": "services.cli.up:status",
     "env": "services.cli.env:env",
     "trace": "services.cli.trace:trace",
+    "console": "services.cli.console:console",
     "doctor": "services.cli.doctor:doctor",
     "demo": "services.cli.demo:demo",
     "guest": "services.cli.guest:guest",
