@@ -31,7 +31,8 @@ _STOP_TIMEOUT: Final = 30.0
 _SOMEBODY: Final = "nobody"  # who root is inside the namespace: libvirt insists on a user that has a name
 _PORTS: Final = 64  # of each kind per daemon
 # Each daemon only knows which ports its own guests will take, so that two that start guests at the same time would choose the same.
-_SCREENS: Final = range(6464, 32768, _PORTS)  # above those of other libvirts, below those that the kernel gives to clients
+# Screens are above those of other libvirts, below the ports that the kernel gives to clients.
+_SCREENS: Final = range(6464, 32768, _PORTS)
 _MIGRATIONS: Final = range(49152, 65536, _PORTS)
 
 _DAEMON_CONF: Final = """\
