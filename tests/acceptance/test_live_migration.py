@@ -4,6 +4,7 @@ import asyncio
 import base64
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,10 +31,14 @@ async def guest_image(cloud: OpenStack) -> str:
 async def settled(cloud: OpenStack, server_id: str) -> str:
     """Its host, once it is active and nothing is done with it."""
     async with asyncio.timeout(SECONDS):
-        while (server := await cloud.server(server_id)) is None or server["OS-EXT-STS:task_state"] is not None:
+        while not (server := await cloud.server(server_id)) or server["status"] == "BUILD" or _is_busy(server):
             await asyncio.sleep(0.1)
     assert server["status"] == "ACTIVE", server
     return str(server["OS-EXT-SRV-ATTR:host"])
+
+
+def _is_busy(server: dict[str, Any]) -> bool:
+    return server["OS-EXT-STS:task_state"] is not None
 
 
 async def counts(cloud: OpenStack, server_id: str, times: int) -> list[int]:
