@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from novaflow.errors import TaskSuperseded
+from novaflow.errors import GuestFailed, NovaflowError, TaskSuperseded
 
 T = TypeVar("T")
 
@@ -22,6 +22,7 @@ class Slot:
         self.server_id = server_id
         self.task_id = task_id
         self._taken_over = asyncio.Event()
+        self.is_aborted = False  # whoever ordered it wants it no longer; the task has still to say how it ended
         self._waiting: asyncio.Task[Any] | None = None
 
     @property
@@ -30,17 +31,20 @@ class Slot:
         return self._taken_over.is_set()
 
     async def unless_taken_over(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do `work`; raises TaskSuperseded at once, with `work` cancelled, when another task takes the server over."""
-        if self._taken_over.is_set():
+        """Do `work`; raises TaskSuperseded at once, with `work` cancelled, when another task takes the server over.
+
+        The same when the order is aborted, with GuestFailed.
+        """
+        if refusal := self._given_up():
             work.close()
-            raise self._superseded()
+            raise refusal
         self._waiting = asyncio.get_running_loop().create_task(work)
         try:
             answer: T = await self._waiting
         except asyncio.CancelledError:
             here = asyncio.current_task()
-            if self._taken_over.is_set() and not (here and here.cancelling()):
-                raise self._superseded() from None
+            if (refusal := self._given_up()) and not (here and here.cancelling()):
+                raise refusal from None
             raise
         finally:
             self._waiting = None
@@ -49,11 +53,24 @@ class Slot:
     def take_over(self) -> None:
         """Another task owns the server now."""
         self._taken_over.set()
+        self._interrupt()
+
+    def abort(self) -> None:
+        """Nobody wants this any more."""
+        self.is_aborted = True
+        self._interrupt()
+
+    def _interrupt(self) -> None:
         if self._waiting:
             self._waiting.cancel()
 
-    def _superseded(self) -> TaskSuperseded:
-        return TaskSuperseded(server_id=self.server_id, task_id=self.task_id)
+    def _given_up(self) -> NovaflowError | None:
+        """Why its work is not to be done, or not any more."""
+        if self._taken_over.is_set():
+            return TaskSuperseded(server_id=self.server_id, task_id=self.task_id)
+        if self.is_aborted:
+            return GuestFailed(operation="the task", server_id=self.server_id, reason="it was aborted")
+        return None
 
 
 class Slots:
@@ -81,6 +98,12 @@ class Slots:
             present.remove(slot)
             if not present:
                 del self._slots[server_id], self._locks[server_id]
+
+    def abort(self, server_id: str, task_id: str) -> None:
+        """What this task does to the server is not wanted any more."""
+        for slot in self._slots.get(server_id, []):
+            if slot.task_id == task_id:
+                slot.abort()
 
     def is_busy(self, server_id: str) -> bool:
         """Whether somebody works on this server or waits to."""

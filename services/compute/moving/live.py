@@ -7,7 +7,7 @@ an order that finds the guest gone from its source only asks the destination to 
 import logging
 from typing import Final
 
-from novaflow.errors import GuestFailed, ServiceUnavailable
+from novaflow.errors import GuestFailed, NotFound, ServiceUnavailable, TaskSuperseded
 from novaflow.messages import (
     POST_LIVE_MIGRATION,
     PRE_LIVE_MIGRATION,
@@ -51,12 +51,20 @@ class LiveMigration:
             return
         if await self._driver.power(turn.server.id) is not Power.NOSTATE:
             incoming = await self._prepared(turn, destination)
-            with turn.hop("migrate"):
-                await turn.slot.unless_taken_over(self._driver.migrate(turn.server.id, incoming))
+            await self._hand_over(turn, incoming)
         self._host.told.pop(turn.server.id, None)
         turn.is_broken = True  # if the destination has not got it, nobody has
         await self._bus.call(POST_LIVE_MIGRATION.at(destination), _order(turn), timeout=PREPARED_WITHIN)
         await self._records.progress(turn.ask, Event.LIVE_MIGRATED)
+
+    async def _hand_over(self, turn: Turn, incoming: Incoming) -> None:
+        """An abort that comes too late aborts nothing: the guest is gone from here, and its move goes on."""
+        try:
+            with turn.hop("migrate"):
+                await turn.slot.unless_taken_over(self._driver.migrate(turn.server.id, incoming))
+        except GuestFailed:
+            if not turn.slot.is_aborted or await self._driver.power(turn.server.id) is not Power.NOSTATE:
+                raise
 
     async def _prepared(self, turn: Turn, destination: str) -> Incoming:
         order = _order(turn)
@@ -70,6 +78,22 @@ class LiveMigration:
             return await self._bus.call(PRE_LIVE_MIGRATION.at(destination), ask, timeout=PREPARED_WITHIN)
         except (CallTimeout, RemoteFailure, Unroutable) as error:
             raise ServiceUnavailable(service=f"host {destination}", reason=str(error)) from error
+
+    async def live_migration_abort(self, ask: ServerOrder) -> None:
+        """Let the guest stay where it is."""
+        if await self._is_under_way(ask):
+            self._host.slots.abort(ask.server_id, ask.task_id)
+
+    async def live_migration_force_complete(self, ask: ServerOrder) -> None:
+        """The guest is slowed down from the beginning, until its memory is copied faster than it changes: there is nothing to force."""
+        if await self._is_under_way(ask):
+            log.info("server %s migrates as fast as it can already", ask.server_id)
+
+    async def _is_under_way(self, ask: ServerOrder) -> bool:
+        try:
+            return (await self._records.assignment(ask)).plan.server.task is Task.MIGRATING
+        except (TaskSuperseded, NotFound):
+            return False
 
     # The destination. Whatever it refuses, its caller hears.
 

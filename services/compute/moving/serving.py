@@ -7,6 +7,8 @@ from novaflow.messages import (
     FINISH_RESIZE,
     FINISH_REVERT_RESIZE,
     LIVE_MIGRATION,
+    LIVE_MIGRATION_ABORT,
+    LIVE_MIGRATION_FORCE_COMPLETE,
     POST_LIVE_MIGRATION,
     PRE_LIVE_MIGRATION,
     PREP_RESIZE,
@@ -43,6 +45,8 @@ async def answer_moves(
     bus.on_cast(REVERT_RESIZE, destination.revert_resize)
     bus.on_cast(FINISH_REVERT_RESIZE, source.finish_revert_resize)
     bus.on_cast(LIVE_MIGRATION, live.live_migration)
+    bus.on_cast(LIVE_MIGRATION_ABORT, live.live_migration_abort)
+    bus.on_cast(LIVE_MIGRATION_FORCE_COMPLETE, live.live_migration_force_complete)
     bus.on_call(PRE_LIVE_MIGRATION, live.pre_live_migration)
     bus.on_call(POST_LIVE_MIGRATION, live.post_live_migration_at_destination)
     bus.on_cast(ROLL_BACK_LIVE_MIGRATION, leftovers.rollback_live_migration_at_destination)

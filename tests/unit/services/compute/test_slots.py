@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from novaflow.errors import TaskSuperseded
+from novaflow.errors import GuestFailed, TaskSuperseded
 from services.compute.slots import Slots
 
 
@@ -115,3 +115,19 @@ async def test_a_process_that_ends_is_not_mistaken_for_a_takeover() -> None:
 async def _hold(slots: Slots, server_id: str, task_id: str, *, takes_over: bool = False) -> None:
     async with slots.hold(server_id, task_id, takes_over=takes_over):
         pass
+
+
+async def test_work_is_given_up_when_its_own_task_is_aborted() -> None:
+    slots = Slots()
+    async with slots.hold("a", "t1") as slot:
+        work = asyncio.create_task(slot.unless_taken_over(asyncio.Event().wait()))
+        await asyncio.sleep(0)
+
+        slots.abort("a", "t2")
+        assert not slot.is_aborted
+        slots.abort("a", "t1")
+
+        with pytest.raises(GuestFailed, match="it was aborted"):
+            await work
+        with pytest.raises(GuestFailed, match="it was aborted"):
+            await slot.unless_taken_over(asyncio.sleep(0))
