@@ -40,8 +40,10 @@ _OWN_NAMES: Final = {
     Event.REVERTED_OFF: "compute_finish_revert_resize",
 }
 """By event, where another method of the host takes over within one task."""
-_NO_STEPS: Final = frozenset({Event.RESIZE_ORDERED, Event.EVACUATE_ORDERED, Event.EVACUATION_PLACED})
-"""What happens before any host has something to do."""
+_NO_STEPS: Final = frozenset(
+    {Event.RESIZE_ORDERED, Event.CONFIRM_ORDERED, Event.EVACUATE_ORDERED, Event.EVACUATION_PLACED}
+)
+"""What happens before any host, or another than the one the server is on, has something to do."""
 _FAILED: Final = frozenset(
     {
         Event.RESCHEDULED,

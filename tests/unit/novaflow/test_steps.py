@@ -157,3 +157,9 @@ def test_what_recovery_ends_ends_the_step_that_ran() -> None:
     (step,) = steps_of(task("pause", "given up"), moves((Event.PAUSE_ORDERED, "c1"), (Event.FAILED, None)))
 
     assert (step.host, step.result, step.details) == ("c1", "Error", "given up")
+
+
+def test_a_resize_that_its_source_confirms_is_one_step_there() -> None:
+    history = moves((Event.CONFIRM_ORDERED, "dest"), (Event.CONFIRMED, "source"))
+
+    assert told(steps_of(task("confirmResize"), history)) == [("compute_confirm_resize", "source", "Success")]
