@@ -1,9 +1,9 @@
 """A process with one compute host on the embedded libvirt, for tests that kill it.
 
-    python -m tests.support.libvirt_host DIRECTORY [SERVER_ID IMAGE]
+    python -m tests.support.libvirt_host DIRECTORY [SERVER_ID IMAGE [SNAPSHOT]]
 
-Spawns the guest if one is named, writes a line of JSON with the guests it has, and waits to be killed, or
-for its standard input to end.
+Spawns the guest if one is named (IMAGE `-`: it is there), writes a line of JSON with the guests it has, begins a snapshot if a path for it is named, and
+waits to be killed, or for its standard input to end.
 """
 
 import asyncio
@@ -21,12 +21,14 @@ async def main(directory: str, *guest: str) -> None:
         Compute(virt="qemu:///embed", virt_type="qemu"), host="host", directory=Path(directory)
     )  # fmt: skip
     await driver.open()
-    if guest:
-        server_id, image = guest
+    server_id, image = guest[:2] or ("", "-")
+    if image != "-":
         await driver.spawn(guest_spec(server_id=server_id, disk=raw_image(Path(image))))
     found = {state.server_id: state.power for state in await driver.guests()}
     sys.stdout.write(json.dumps(found) + "\n")
     sys.stdout.flush()
+    for path in guest[2:]:
+        await driver.snapshot(guest[0], Path(path))
     await asyncio.to_thread(sys.stdin.read)
     for server_id in found:
         await driver.destroy(server_id)

@@ -7,6 +7,7 @@ worked on is what was wanted, not a failure.
 import os
 import threading
 import time
+import xml.etree.ElementTree as ET
 from typing import Final
 
 import libvirt
@@ -237,6 +238,25 @@ def undefine(domain: libvirt.virDomain) -> None:
     except libvirt.libvirtError as error:
         if not says(error, libvirt.VIR_ERR_NO_DOMAIN):
             raise
+
+
+def target_of(domain: libvirt.virDomain, path: str) -> str:
+    """Under which name (vda, vdb when it is rescued) the guest has the disk of that path; empty when it runs without."""
+    for disk in ET.fromstring(domain.XMLDesc(0)).iterfind("devices/disk"):  # noqa: S314 - it is libvirt who answers
+        source, target = disk.find("source"), disk.find("target")
+        if source is not None and target is not None and source.get("file") == path:
+            return target.get("dev", "")
+    return ""
+
+
+def copying(domain: libvirt.virDomain, device: str) -> dict[str, int]:
+    """How far the copying of that disk is; nothing when nobody copies it, or the guest is off or gone."""
+    try:
+        return dict(domain.blockJobInfo(device)) if device else {}
+    except libvirt.libvirtError as error:
+        if says(error, *_ALREADY_OFF):
+            return {}
+        raise
 
 
 def has_memory(domain: libvirt.virDomain) -> bool:

@@ -19,13 +19,15 @@ COPYING: Final = "copying"  # holds the path of the file that a snapshot is bein
 LEAVING: Final = "leaving"  # to be with a guest that migrates; holds where to
 _ABORT_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.05
+_OVER: Final = (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_DOMAIN)
+"""What is said of a copying that ended, of its own accord or with the guest, between a look and the abortion."""
 
 
 async def clear(connection: Connection, files: InstanceFiles, owner: Owner, server_id: str) -> None:
     """Make the guest what it was before an interrupted snapshot or migration. Nearly free where there is nothing to do."""
     marker, leaving = files.of(server_id) / COPYING, files.of(server_id) / LEAVING
     if marker.exists():
-        await connection.run(end_job, owner, server_id)
+        await connection.run(end_copy, owner, server_id, str(files.of(server_id) / "disk"))
         await asyncio.to_thread(_remove, marker)
     if leaving.exists():
         await connection.run(end_job, owner, server_id)
@@ -49,6 +51,20 @@ def end_job(link: libvirt.virConnect, owner: Owner, server_id: str) -> None:
             domain.abortJob()
         except libvirt.libvirtError as error:
             if not domains.says(error, libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN):
+                raise
+        time.sleep(_LOOK_SECONDS)
+
+
+def end_copy(link: libvirt.virConnect, owner: Owner, server_id: str, disk: str) -> None:
+    """Abort the copying of the disk of that path, and wait until it is over; fine when nobody copies it."""
+    domain = domains.look(link, owner, server_id)
+    device = domains.target_of(domain, disk) if domain else ""
+    until = time.monotonic() + _ABORT_SECONDS
+    while domain is not None and domains.copying(domain, device) and time.monotonic() < until:
+        try:
+            domain.blockJobAbort(device)
+        except libvirt.libvirtError as error:
+            if not domains.says(error, *_OVER):
                 raise
         time.sleep(_LOOK_SECONDS)
 

@@ -1,12 +1,16 @@
 """The root disk as it is now, as an image that stands alone.
 
-A guest that runs or is paused goes on: QEMU copies the disk in the background and keeps what the guest overwrites
-meanwhile for the copy (libvirt's backup, push mode), so the image is of the moment at which the copying began. Nothing
-has to be merged back: an aborted copying leaves the guest's disk as it is.
+A guest that runs or is paused goes on: QEMU mirrors the disk to another file until they are alike, and is then told to leave
+it at that (libvirt's blockCopy, without the pivot; Nova does the same). The guest's writes go to both meanwhile, so that they
+become alike however much it writes. Nothing has to be merged back: an aborted copying leaves the guest's disk as it is.
+
+libvirt's backup would be an image of one moment, but a process that is killed while it begins one leaves a domain with a
+job that nobody can end ("backup job data missing").
 """
 
 import asyncio
 import xml.etree.ElementTree as ET
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +25,7 @@ from novaflow.virt.libvirt.waiting import see_through
 from novaflow.virt.qemu_img import flatten
 
 LOOK_SECONDS: Final = 0.1
+_FLAGS: Final = libvirt.VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB | libvirt.VIR_DOMAIN_BLOCK_COPY_SYNCHRONOUS_WRITES
 
 
 async def snapshot(host: LibvirtHost, server_id: str, path: Path) -> None:
@@ -39,11 +44,15 @@ async def _copy_live(host: LibvirtHost, server_id: str, disk: Path, path: Path) 
     """False when the guest went off meanwhile."""
     part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)
-    marker = host.files.of(server_id) / leftovers.COPYING
-    write_whole(marker, str(part))
+    write_whole(host.files.of(server_id) / leftovers.COPYING, str(part))
     try:
-        await jobs.watch(host, server_id, _copied(host, server_id, disk, part))
-        is_whole = await host.run(_is_whole, server_id)
+        is_whole = await jobs.watch(
+            host,
+            server_id,
+            _mirrored(host, server_id, str(disk), part),
+            look=partial(_progress, disk=str(disk)),
+            end=partial(leftovers.end_copy, disk=str(disk)),
+        )
         if is_whole:
             await asyncio.to_thread(part.replace, path)
     except libvirt.libvirtError:
@@ -55,11 +64,15 @@ async def _copy_live(host: LibvirtHost, server_id: str, disk: Path, path: Path) 
     return is_whole
 
 
-async def _copied(host: LibvirtHost, server_id: str, disk: Path, target: Path) -> None:
-    """Begin, and wait until there is no job any more, however it ended."""
-    await see_through(host.run(_begin, server_id, str(disk), str(target)))
-    while await host.run(_is_copying, server_id):
+async def _mirrored(host: LibvirtHost, server_id: str, disk: str, target: Path) -> bool:
+    """Begin, wait until the files are alike, and leave it at that. False when the guest went off meanwhile."""
+    await see_through(host.run(_begin, server_id, disk, str(target)))
+    while not await host.run(_is_alike, server_id, disk):
+        if not await host.run(domains.is_on, server_id):
+            return False
         await asyncio.sleep(LOOK_SECONDS)
+    await see_through(host.run(leftovers.end_copy, server_id, disk))
+    return await host.run(domains.is_on, server_id)  # or else QEMU may have ended before it wrote the last of the file
 
 
 def _is_on(link: libvirt.virConnect, owner: Owner, server_id: str) -> bool:
@@ -68,34 +81,27 @@ def _is_on(link: libvirt.virConnect, owner: Owner, server_id: str) -> bool:
 
 def _begin(link: libvirt.virConnect, owner: Owner, server_id: str, disk: str, target: str) -> None:
     domain = domains.must_run(link, owner, server_id)
-    device = target_of(domain.XMLDesc(0), disk)
-    backup = ET.Element("domainbackup", mode="push")
-    one = ET.SubElement(ET.SubElement(backup, "disks"), "disk", name=device, backup="yes", type="file")
-    ET.SubElement(one, "driver", type="qcow2")
-    ET.SubElement(one, "target", file=target)
-    domain.backupBegin(ET.tostring(backup, encoding="unicode"), None, 0)
+    device = domains.target_of(domain, disk)
+    if not device:
+        raise Refused("the guest runs without its root disk")
+    copy = ET.Element("disk", type="file")
+    ET.SubElement(copy, "driver", type="qcow2")
+    ET.SubElement(copy, "source", file=target)
+    domain.blockCopy(device, ET.tostring(copy, encoding="unicode"), None, _FLAGS)
 
 
-def target_of(xml: str, path: str) -> str:
-    """Under which name (vda, vdb when it is rescued) the guest has the disk of that path; raises Refused."""
-    for disk in ET.fromstring(xml).iterfind("devices/disk"):  # noqa: S314 - it is libvirt who answers
-        source, target = disk.find("source"), disk.find("target")
-        if source is not None and target is not None and source.get("file") == path:
-            return target.get("dev", "")
-    raise Refused("the guest runs without its root disk")
-
-
-def _is_copying(link: libvirt.virConnect, owner: Owner, server_id: str) -> bool:
-    domain = domains.look(link, owner, server_id)
-    return domain is not None and leftovers.is_at_work(domain)
-
-
-def _is_whole(link: libvirt.virConnect, owner: Owner, server_id: str) -> bool:
-    """How the last job ended. False when the guest is off; raises Refused when it failed although the guest goes on."""
+def _is_alike(link: libvirt.virConnect, owner: Owner, server_id: str, disk: str) -> bool:
+    """Is all copied, and every write since? Raises Refused when QEMU gave the copying up although the guest goes on."""
     domain = domains.look(link, owner, server_id)
     if domain is None or not domains.is_active(domain):
         return False
-    stats = domain.jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED)
-    if not (stats.get("operation") == libvirt.VIR_DOMAIN_JOB_OPERATION_BACKUP and stats.get("success")):
-        raise Refused(f"the disk could not be copied: {stats.get('errmsg', 'libvirt does not say why')}")
-    return True
+    device = domains.target_of(domain, disk)
+    mirror = ET.fromstring(domain.XMLDesc(0)).find(f"devices/disk/target[@dev='{device}']/../mirror")  # noqa: S314
+    if mirror is None and not domains.copying(domain, device):
+        raise Refused("QEMU gave up copying the disk: is there room for it?")
+    return mirror is not None and mirror.get("ready") == "yes"
+
+
+def _progress(link: libvirt.virConnect, owner: Owner, server_id: str, disk: str) -> jobs.Counts:
+    domain = domains.look(link, owner, server_id)
+    return tuple(sorted(domains.copying(domain, domains.target_of(domain, disk)).items())) if domain else ()
