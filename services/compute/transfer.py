@@ -125,7 +125,7 @@ class Offers:
         """The offer that a request is about; raises HTTPNotFound for one without its key, too."""
         offer = self._offers.get(request.match_info["offer"])
         shown = request.headers.get(KEY_HEADER, "")
-        if offer is None or not hmac.compare_digest(shown.encode(), offer.key.encode()):
+        if offer is None or not hmac.compare_digest(shown.encode(errors="surrogateescape"), offer.key.encode()):
             raise web.HTTPNotFound
         if offer.ends_at <= self._clock.monotonic():
             raise web.HTTPNotFound
