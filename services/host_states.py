@@ -25,7 +25,7 @@ from novaflow.placement.filters import READ_SERVERS
 from novaflow.placement.pulse import Pulse
 from novaflow.placement.ranking import Ranking
 
-OVERLAP: Final = timedelta(seconds=2)  # a transaction that changes a host may take so long
+OVERLAP: Final = timedelta(seconds=1)  # a transaction that changes a host may take so long
 EVERYTHING_EVERY: Final = 60.0  # seconds
 GIVE_UP_AGE: Final = 5.0  # seconds that the last read of everything may be old when a build is given up
 BEATS_PER_DOWN_TIME: Final = 4

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Select, String, bindparam, case, cast, func, literal, select
+from sqlalchemy import Select, bindparam, case, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.db.database import Database
-from novaflow.db.database_time import database_time
+from novaflow.db.database_time import database_time, seconds_of
 from novaflow.db.hosts import COMPUTE
 from novaflow.db.schema.aggregates import aggregate_hosts, aggregates
 from novaflow.db.schema.compute import servers
@@ -61,10 +61,8 @@ class Work(NamedTuple):
     flavor_ids: tuple[str, ...]
 
 
-# Not the latest of the times alone: processes whose clocks differ write them.
-_MARK: Final = select(
-    func.group_concat(cast(func.coalesce(aggregates.c.updated_at, aggregates.c.created_at), String(32)))
-).scalar_subquery()
+# Not the latest of the times alone: processes whose clocks differ write them. A text of all of them would be a table on disk.
+_TOUCHED: Final = func.coalesce(aggregates.c.updated_at, aggregates.c.created_at)
 _FIELDS: Final = (
     hosts.c.id,
     hosts.c.name,
@@ -79,15 +77,25 @@ _FIELDS: Final = (
     services.c.updated_at,
 )
 # One row more than there are hosts, if need be: the time and the mark are told also when nothing has changed.
-_NOW: Final = select(database_time().label("at"), _MARK.label("mark")).subquery("now")
+_NOW: Final = (
+    select(
+        database_time().label("at"),
+        func.count().label("count"),
+        func.max(_TOUCHED).label("latest"),
+        func.sum(seconds_of(_TOUCHED)).label("sum"),
+    )
+    .select_from(aggregates)
+    .subquery("now")
+)
+_OWN: Final = len(_NOW.c)
 _SERVICE: Final = (services.c.binary == COMPUTE) & (services.c.host == hosts.c.name)
 _ALL: Final = (
-    select(_NOW.c["at"], _NOW.c.mark, *_FIELDS)
+    select(*_NOW.c, *_FIELDS)
     .join_from(_NOW, hosts, literal(1) == 1, isouter=True)
     .join(services, _SERVICE, isouter=True)
 )
 _SINCE: Final = (
-    select(_NOW.c["at"], _NOW.c.mark, *_FIELDS)
+    select(*_NOW.c, *_FIELDS)
     .join_from(_NOW, hosts, hosts.c.changed_at >= bindparam("b_since"), isouter=True)
     .join(services, _SERVICE, isouter=True)
 )
@@ -150,8 +158,8 @@ class HostChanges:
 
     async def _changes(self, query: Select[Any], values: Mapping[str, Any]) -> Changes:
         rows = await self._rows(query, values)
-        at, mark = rows[0][:2]
-        return Changes(at, [_seen(*row[2:]) for row in rows if row[2] is not None], mark or "")
+        at, *mark = rows[0][:_OWN]
+        return Changes(at, [_seen(*row[_OWN:]) for row in rows if row[_OWN] is not None], str(mark))
 
     async def _rows(self, query: Select[Any], values: Mapping[str, Any]) -> Sequence[Any]:
         async def work(connection: AsyncConnection) -> Sequence[Any]:

@@ -6,7 +6,7 @@ not in this cloud: pci_passthrough (no devices are passed through), trusted (no 
 (guests are not pinned).
 """
 
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -69,18 +69,17 @@ FILTERS: Final = {one.name: one for one in _KNOWN}
 READ_SERVERS: Final = frozenset({"io_ops", "aggregate_io_ops", "type_affinity"})
 
 
-def named(names: Sequence[str]) -> list[Filter]:
+@lru_cache(maxsize=16)
+def named(names: tuple[str, ...]) -> tuple[Filter, ...]:
     """The filters of these names, in order; `RamFilter` and `nova.scheduler.filters.ram_filter.RamFilter` are `ram`.
 
     Raises Invalid for a name that no filter has.
     """
-    found = []
     for name in names:
         if _plain(name) not in _BY_PLAIN_NAME:
             known = ", ".join(FILTERS)
             raise Invalid(reason=f"scheduler.filters: there is no filter {name!r} (there are: {known})")
-        found.append(_BY_PLAIN_NAME[_plain(name)])
-    return found
+    return tuple(_BY_PLAIN_NAME[_plain(name)] for name in names)
 
 
 def canonical(settings: Scheduler) -> Scheduler:

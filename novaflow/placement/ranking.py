@@ -27,7 +27,10 @@ Place = tuple[float, float, str, int, Host]
 
 
 class Ranking:
-    """The hosts in the order of their weight. Equals stand in an order drawn with `dice`, or by name when there are none."""
+    """The hosts in the order of their weight. Equals stand in an order drawn with `dice`, or by name when there are none.
+
+    Whoever asks of them asks with these `settings`.
+    """
 
     def __init__(self, settings: Scheduler, hosts: Iterable[Host] = (), dice: random.Random | None = None) -> None:
         self.settings = settings

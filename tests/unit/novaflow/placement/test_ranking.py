@@ -100,7 +100,7 @@ def questions(draw: st.DrawFn, tuning: Scheduler) -> Ask:
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data(), tuning=tunings, first=st.lists(hosts, unique_by=lambda one: one.name), seed=st.integers(0, 9))
 def test_through_all_that_happens_it_decides_as_a_straightforward_loop_does(
     data: st.DataObject, tuning: Scheduler, first: list[Host], seed: int
