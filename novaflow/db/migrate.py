@@ -13,9 +13,12 @@ from novaflow.config import Database as Settings
 from novaflow.db.database import Database
 from novaflow.db.engines import SQLITE
 from novaflow.db.migrations import initial
+from novaflow.db.schema import aggregates, compute, hosts, identity, images
+from novaflow.db.schema.metadata import METADATA
 from novaflow.errors import ServiceUnavailable
 
 HEAD: Final = "0004"  # the newest revision in migrations/versions
+_SCHEMA: Final = (aggregates, compute, hosts, identity, images)  # imported, they are on METADATA
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _LOCK_NAME: Final = "CONCAT('novaflow.', MD5(DATABASE()))"
 _LOCK_WAIT: Final = 60  # seconds
@@ -57,19 +60,25 @@ async def _upgrade(connection: AsyncConnection) -> None:
 
 
 def _migrate(connection: Connection) -> None:
-    """One way for all but the first revision: alembic's. A new database has that one without importing alembic."""
+    """A database with nothing in it gets the newest schema at once, without importing alembic; any other one goes revision by revision."""
     revision = _current(connection)
-    if revision is None:
+    if revision is None and not inspect(connection).get_table_names():
+        METADATA.create_all(connection, checkfirst=False)
+        initial.fill(connection)
+        _stamp(connection, HEAD)
+        return
+    if revision is None:  # an earlier run was interrupted: MariaDB keeps what it has made
         initial.create(connection)
-        connection.execute(
-            text("CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
-        )
-        connection.execute(
-            text("INSERT INTO alembic_version (version_num) VALUES (:first)"), {"first": initial.REVISION}
-        )
-        revision = initial.REVISION
-    if revision != HEAD:
+        _stamp(connection, initial.REVISION)
+    if _current(connection) != HEAD:
         _run_alembic(connection)
+
+
+def _stamp(connection: Connection, revision: str) -> None:
+    connection.execute(
+        text("CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+    )
+    connection.execute(text("INSERT INTO alembic_version (version_num) VALUES (:now)"), {"now": revision})
 
 
 def _run_alembic(connection: Connection) -> None:

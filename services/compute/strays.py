@@ -28,10 +28,9 @@ class Strays:
 
     async def clear(self, guests: Sequence[str]) -> int:
         """Remove what is unwanted among these guests, the parked ones and what is left over; answers how many."""
-        driver, slots = self._host.driver, self._host.slots
+        driver = self._host.driver
         found = dict.fromkeys([*guests, *await driver.parked(), *await driver.leftovers()])
-        idle = [server_id for server_id in found if not slots.is_busy(server_id)]
-        verdicts = await self._host.records.judge(idle)
+        verdicts = await self._host.records.judge(list(found))
         removed = 0
         for server_id, verdict in verdicts.items():
             if verdict is Verdict.UNWANTED:

@@ -1,6 +1,6 @@
 """The tables as revision 0001 made them: a copy that later changes of the schema do not touch.
 
-It needs nothing of alembic, so that a new database is made without importing it.
+A new database does not begin here: it gets the newest schema at once (novaflow.db.migrate), and only the flavors of this.
 """
 
 import sqlalchemy as sa
@@ -22,9 +22,13 @@ _FLAVORS = (
 
 def create(connection: sa.Connection) -> None:
     """Make the tables, and Icehouse's default flavors."""
-    tables = _tables()
-    make(connection, tables)
-    flavors = tables.tables["flavors"]
+    make(connection, _tables())
+    fill(connection)
+
+
+def fill(connection: sa.Connection) -> None:
+    """Icehouse's default flavors, where there are none yet; into the table as this revision or any later one has it."""
+    flavors = _tables().tables["flavors"]
     if connection.scalar(sa.select(sa.func.count()).select_from(flavors)) == 0:
         connection.execute(sa.insert(flavors), _default_flavors())
 
