@@ -93,10 +93,11 @@ class ModelledCloud:
         """The server, once nothing is being done to it."""
         until = time.monotonic() + PATIENCE
         while True:
+            works = await self._works(server_id)  # asked first: what is over then shows in the server
             server = await self.client.server(server_id)
             assert server, f"server {server_id} is gone"
             vm, task = place(server)
-            if task is Task.IDLE and vm is not Vm.BUILDING and not await self._works(server_id):
+            if task is Task.IDLE and vm is not Vm.BUILDING and not works:
                 return server
             assert time.monotonic() < until, f"server {server_id} is stuck in {vm}/{task}"
             await asyncio.sleep(_PAUSE)
