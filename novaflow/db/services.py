@@ -22,9 +22,9 @@ from novaflow.models import ServiceRecord
 
 # Of the services only the computes are put into zones by aggregates.
 _ZONE: Final = case((services.c.binary == COMPUTE, zone_of(services.c.host, services.c.zone)), else_=services.c.zone)
-_ALL: Final = select(
-    *(column for column in services.c if column is not services.c.zone), _ZONE.label("zone")
-).order_by(services.c.id)
+_ALL: Final = select(*(column for column in services.c if column is not services.c.zone), _ZONE.label("zone")).order_by(
+    services.c.id
+)
 _HOST_OF: Final = select(services.c.host).where(services.c.id == bindparam("b_id"), services.c.binary == COMPUTE)
 _HOST_CHANGES: Final = update(hosts).where(hosts.c.name == bindparam("b_host")).values(changed_at=database_time())
 
