@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from novaflow.lab.openstack import connect
 from services.detached import admin, detached
 from tests.support.model import ModelledCloud
-from tests.support.rest_actions import BY_NAME, REST_ACTIONS, RestAction, is_allowed
+from tests.support.rest_actions import BY_NAME, REST_ACTIONS, RestAction, is_allowed, make_twin
 
 EXAMPLES: Final = int(os.environ.get("NOVAFLOW_MODEL_EXAMPLES", "6"))
 STEPS: Final = int(os.environ.get("NOVAFLOW_MODEL_STEPS", "12"))
@@ -56,6 +56,7 @@ async def modelled(state_dir: Path, *arguments: str) -> AsyncIterator[ModelledCl
 
     async with detached([*more, *arguments], state_dir) as running, connect(admin(running)) as client:
         facts = {"disk_format": "raw", "container_format": "bare", "visibility": "public"}
+        await make_twin(client)
         image = await client.upload_image("model", BytesIO(bytes(65536)), **facts)
         yield ModelledCloud(client, image, guests)
 

@@ -9,6 +9,7 @@ from typing import Final
 from tests.crash_matrix.cloud import TwoHosts, two_hosts
 from tests.crash_matrix.planning import Plan
 from tests.crash_matrix.volley import Result, Volley, fire
+from tests.support.rest_actions import make_twin
 
 SHELVED: Final = 3600.0  # seconds a shelved server stays on its host
 IMAGE_BYTES: Final = 65536
@@ -50,4 +51,5 @@ async def _on_one_cloud(
 async def image_of(cloud: TwoHosts) -> str:
     """What the servers are made of: a guest with an agent, so that it can be given a password."""
     facts = {"disk_format": "raw", "container_format": "bare", "visibility": "public", "hw_qemu_guest_agent": "yes"}
+    await make_twin(cloud.client)
     return await cloud.client.upload_image("crashes", BytesIO(bytes(IMAGE_BYTES)), **facts)

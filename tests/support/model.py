@@ -13,7 +13,7 @@ from novaflow.states import Task, Vm
 from tests.support.rest_actions import ACCEPTED, BY_NAME, RestAction, ends, is_allowed, order, place
 
 PATIENCE: Final = 60.0  # seconds a server may take to settle
-SIZES: Final = {"1": (1, 512), "2": (1, 2048)}  # vCPUs and MB of the flavors that servers here have
+SIZES: Final = {"1": (1, 512), "twin": (2, 1024)}  # vCPUs and MB of the flavors that servers here have
 _PAUSE: Final = 0.03
 Shown = Mapping[str, Any]
 

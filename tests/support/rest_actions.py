@@ -10,7 +10,8 @@ from novaflow.lab.openstack import OpenStack
 from novaflow.states import ACTIONS, MOVES, Event, Task, Vm, state_of
 
 Body = Mapping[str, Any]
-FLAVORS: Final = {"1": "2", "2": "1"}  # m1.tiny and m1.small, one after the other
+FLAVORS: Final = {"1": "twin", "twin": "1"}  # m1.tiny and one with the same disk, so that a server can go both ways
+TWIN: Final = {"id": "twin", "name": "m1.twin", "vcpus": 2, "ram": 1024, "disk": 1}
 _FAILURES: Final = frozenset({Event.FAILED, Event.BROKEN, Event.BUILD_FAILED})
 
 
@@ -90,6 +91,13 @@ def ends(vm: Vm, event: Event) -> frozenset[Vm]:
             if before == here and happened not in ACTIONS and happened not in _FAILURES
         } - seen
     return frozenset(found)
+
+
+async def make_twin(cloud: OpenStack) -> None:
+    """The flavor that servers are resized to."""
+    await cloud.ask(
+        "POST", f"{cloud.compute}/flavors", json={"flavor": TWIN}, accept=(HTTPStatus.OK, HTTPStatus.CONFLICT)
+    )
 
 
 async def order(cloud: OpenStack, action: RestAction, server: Mapping[str, Any], image: str, **more: Any) -> Any:
