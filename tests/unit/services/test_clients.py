@@ -11,7 +11,17 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from novaflow.errors import Conflict, Forbidden, ImageRefused, NotFound, ServiceUnavailable, Unauthorized
+from novaflow.errors import (
+    Conflict,
+    Forbidden,
+    ImageRefused,
+    Invalid,
+    LimitExceeded,
+    NotFound,
+    ServiceUnavailable,
+    Unauthorized,
+)
+from novaflow.models import NewImage
 from rpc.tracing import Tracer
 from services import clients, outgoing
 from services.clients import ImageClient, read_facts
@@ -297,3 +307,35 @@ async def test_a_deleted_image_is_gone(service: ImageService, client: ImageClien
     with pytest.raises(NotFound):
         await client.delete(image_id, ALICE)
     assert service.files() == []
+
+
+async def test_an_image_is_made_before_it_has_data(service: ImageService, client: ImageClient) -> None:
+    properties = {"image_type": "snapshot", "purpose": "test", "visibility": "public"}
+    image = NewImage(name="snap", disk_format="qcow2", container_format="bare", min_disk_gb=1, properties=properties)
+
+    image_id = await client.create(image, ALICE)
+
+    shown = await service.show(image_id)
+    assert (shown["name"], shown["status"], shown["visibility"]) == ("snap", "queued", "private")
+    assert (shown["disk_format"], shown["min_disk"], shown["image_type"]) == ("qcow2", 1, "snapshot")
+    assert (await client.show(image_id, ALICE)).properties["purpose"] == "test"
+
+
+async def test_an_image_that_says_what_only_the_service_may_is_not_made(client: ImageClient) -> None:
+    with pytest.raises(Forbidden):
+        await client.create(
+            NewImage(name="n", disk_format="raw", container_format="bare", properties={"status": "active"}), ALICE
+        )
+
+
+async def test_an_image_without_a_known_format_is_not_made(client: ImageClient) -> None:
+    with pytest.raises(Invalid, match="disk_format"):
+        await client.create(NewImage(name="n", disk_format="floppy", container_format="bare"), ALICE)
+
+
+async def test_an_image_service_without_room_is_told_from_one_that_is_away() -> None:
+    image = NewImage(name="n", disk_format="raw", container_format="bare")
+    for answered, refusal in ((413, LimitExceeded), (401, Unauthorized), (409, Conflict), (500, ServiceUnavailable)):
+        async with answering(status(answered)) as client:
+            with pytest.raises(refusal):
+                await client.create(image, ALICE)
