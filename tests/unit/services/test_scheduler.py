@@ -26,9 +26,12 @@ from services.scheduler import DatabaseAway, Scheduler
 from tests.support.cloud import TINY, USER, Cloud, cloud, settings
 from tests.support.hosts import RESOURCES, listening
 
+# Hosts that only listen do not beat.
+LASTING = settings(compute=msgspec.structs.replace(settings().compute, service_down_time=60.0))
+
 
 async def test_a_build_is_claimed_and_then_ordered_of_the_emptiest_host(tmp_path: Path) -> None:
-    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1", "c2") as heard:
+    async with cloud(tmp_path, LASTING, services=["scheduler"]) as world, listening(world, "c1", "c2") as heard:
         (first,) = await world.boot(settle=False)
         await world.quiet()
         (second,) = await world.boot(settle=False)
@@ -41,7 +44,7 @@ async def test_a_build_is_claimed_and_then_ordered_of_the_emptiest_host(tmp_path
 
 
 async def test_a_server_that_fits_nowhere_ends_in_error_and_says_why(tmp_path: Path) -> None:
-    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1") as heard:
+    async with cloud(tmp_path, LASTING, services=["scheduler"]) as world, listening(world, "c1") as heard:
         (server,) = await world.boot(availability_zone="west")
 
         assert server.vm is Vm.ERROR
@@ -51,7 +54,7 @@ async def test_a_server_that_fits_nowhere_ends_in_error_and_says_why(tmp_path: P
 
 
 async def test_without_any_host_the_fault_says_that(tmp_path: Path) -> None:
-    async with cloud(tmp_path, services=["scheduler"]) as world:
+    async with cloud(tmp_path, LASTING, services=["scheduler"]) as world:
         (server,) = await world.boot()
 
         assert server.fault is not None
@@ -59,7 +62,7 @@ async def test_without_any_host_the_fault_says_that(tmp_path: Path) -> None:
 
 
 async def test_an_order_that_comes_again_goes_to_the_same_host_and_claims_nothing_more(tmp_path: Path) -> None:
-    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1", "c2", "c3") as heard:
+    async with cloud(tmp_path, LASTING, services=["scheduler"]) as world, listening(world, "c1", "c2", "c3") as heard:
         (server,) = await world.boot(settle=False)
         for _ in range(3):
             await world.cast_build(server)
@@ -71,7 +74,7 @@ async def test_an_order_that_comes_again_goes_to_the_same_host_and_claims_nothin
 
 
 async def test_an_order_that_comes_again_when_it_has_taken_the_last_room_itself_keeps_that(tmp_path: Path) -> None:
-    config = settings(scheduler=Settings(ram_allocation_ratio=1.0))
+    config = settings(compute=LASTING.compute, scheduler=Settings(ram_allocation_ratio=1.0))
     async with cloud(tmp_path, config, services=["scheduler"]) as world, listening(world, "c1") as heard:
         (server,) = await world.boot(settle=False, flavor=msgspec.structs.replace(TINY, ram_mb=RESOURCES.ram_mb))
         await world.quiet()
@@ -84,7 +87,7 @@ async def test_an_order_that_comes_again_when_it_has_taken_the_last_room_itself_
 
 
 async def test_a_build_whose_server_was_deleted_is_dropped(tmp_path: Path) -> None:
-    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1") as heard:
+    async with cloud(tmp_path, LASTING, services=["scheduler"]) as world, listening(world, "c1") as heard:
         world.bus_is_cut = True
         (server,) = await world.boot(settle=False)
         assert await world.servers.delete_unplaced(USER, server)
@@ -98,7 +101,7 @@ async def test_a_build_whose_server_was_deleted_is_dropped(tmp_path: Path) -> No
 
 
 async def test_a_host_that_nobody_serves_is_passed_over_and_left_free(tmp_path: Path) -> None:
-    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1") as heard:
+    async with cloud(tmp_path, LASTING, services=["scheduler"]) as world, listening(world, "c1") as heard:
         large = msgspec.structs.replace((await world.all_hosts())[0].resources, ram_mb=16384)
         await world.hosts.started("a-ghost", large, "nova")
 
@@ -112,7 +115,7 @@ async def test_a_host_that_nobody_serves_is_passed_over_and_left_free(tmp_path: 
 
 
 async def test_with_no_host_but_one_that_nobody_serves_the_build_ends_with_that_reason(tmp_path: Path) -> None:
-    async with cloud(tmp_path, services=["scheduler"]) as world:
+    async with cloud(tmp_path, LASTING, services=["scheduler"]) as world:
         await world.hosts.started("ghost", RESOURCES, "nova")
 
         (server,) = await world.boot()
@@ -123,7 +126,7 @@ async def test_with_no_host_but_one_that_nobody_serves_the_build_ends_with_that_
 
 
 async def test_a_forced_host_that_is_full_is_refused_by_its_claim(tmp_path: Path) -> None:
-    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1", "c2"):
+    async with cloud(tmp_path, LASTING, services=["scheduler"]) as world, listening(world, "c1", "c2"):
         flavor = msgspec.structs.replace(TINY, ram_mb=100_000)
 
         (server,) = await world.boot(force_host="c1", flavor=flavor)
@@ -133,7 +136,7 @@ async def test_a_forced_host_that_is_full_is_refused_by_its_claim(tmp_path: Path
 
 
 async def test_servers_of_an_anti_affinity_group_that_are_built_at_once_keep_apart(tmp_path: Path) -> None:
-    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1", "c2", "c3"):
+    async with cloud(tmp_path, LASTING, services=["scheduler"]) as world, listening(world, "c1", "c2", "c3"):
         made = await grouped(world, "anti-affinity")
         servers = await world.boot(4, settle=False, group_id=made, hints={"group": made})
         await world.quiet()
@@ -146,7 +149,7 @@ async def test_servers_of_an_anti_affinity_group_that_are_built_at_once_keep_apa
 
 
 async def test_servers_of_an_affinity_group_that_are_built_at_once_stay_together(tmp_path: Path) -> None:
-    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1", "c2", "c3"):
+    async with cloud(tmp_path, LASTING, services=["scheduler"]) as world, listening(world, "c1", "c2", "c3"):
         made = await grouped(world, "affinity")
         servers = await world.boot(4, settle=False, group_id=made, hints={"group": made})
         await world.quiet()
@@ -164,7 +167,9 @@ async def grouped(world: Cloud, policy: str) -> str:
 
 
 async def test_a_host_may_be_oversold_by_its_aggregates_ratio(tmp_path: Path) -> None:
-    config = settings(scheduler=Settings(filters=("aggregate_core", "ram"), cpu_allocation_ratio=1.0))
+    config = settings(
+        compute=LASTING.compute, scheduler=Settings(filters=("aggregate_core", "ram"), cpu_allocation_ratio=1.0)
+    )
     async with cloud(tmp_path, config, services=["scheduler"]) as world, listening(world, "c1") as heard:
         aggregates = Aggregates(world.database, SystemClock())
         made = await aggregates.create("crowded", None)
@@ -181,7 +186,7 @@ async def test_a_host_may_be_oversold_by_its_aggregates_ratio(tmp_path: Path) ->
 
 
 async def test_a_user_may_ask_for_the_host_of_another_server_or_for_any_but_that(tmp_path: Path) -> None:
-    config = settings(scheduler=Settings(filters=("same_host", "different_host")))
+    config = settings(compute=LASTING.compute, scheduler=Settings(filters=("same_host", "different_host")))
     async with cloud(tmp_path, config, services=["scheduler"]) as world, listening(world, "c1", "c2"):
         (first,) = await world.boot(settle=False)
         await world.quiet()
@@ -217,7 +222,7 @@ async def test_when_the_database_is_away_the_order_must_come_again(tmp_path: Pat
 
 
 async def test_the_scheduler_says_that_it_lives(tmp_path: Path) -> None:
-    async with cloud(tmp_path, services=["scheduler"]) as world:
+    async with cloud(tmp_path, LASTING, services=["scheduler"]) as world:
         records = Services(world.database, SystemClock())
 
         async def is_listed() -> bool:
@@ -230,7 +235,7 @@ async def test_the_scheduler_says_that_it_lives(tmp_path: Path) -> None:
 
 
 async def test_a_filter_that_does_not_exist_keeps_the_scheduler_from_starting(tmp_path: Path) -> None:
-    config = settings(scheduler=Settings(filters=("ram", "moon")))
+    config = settings(compute=LASTING.compute, scheduler=Settings(filters=("ram", "moon")))
 
     with pytest.raises(ExceptionGroup) as refused:
         await cloud(tmp_path, config, services=["scheduler"]).__aenter__()
@@ -241,7 +246,7 @@ async def test_a_filter_that_does_not_exist_keeps_the_scheduler_from_starting(tm
 
 
 async def test_destinations_are_told_and_nothing_is_claimed(tmp_path: Path) -> None:
-    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1", "c2"):
+    async with cloud(tmp_path, LASTING, services=["scheduler"]) as world, listening(world, "c1", "c2"):
         spec = RequestSpec(project_id="p", user_id="u", flavor=TINY)
 
         both = await world.bus.call(SELECT_DESTINATIONS, DestinationsAsk(spec=spec, num_instances=2))
@@ -253,7 +258,7 @@ async def test_destinations_are_told_and_nothing_is_claimed(tmp_path: Path) -> N
 
 
 async def test_destinations_that_are_not_there_are_an_error_with_every_hosts_reason(tmp_path: Path) -> None:
-    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1"):
+    async with cloud(tmp_path, LASTING, services=["scheduler"]) as world, listening(world, "c1"):
         spec = RequestSpec(project_id="p", user_id="u", flavor=msgspec.structs.replace(TINY, disk_gb=1000))
 
         with pytest.raises(NoValidHost) as caught:
@@ -263,7 +268,7 @@ async def test_destinations_that_are_not_there_are_an_error_with_every_hosts_rea
 
 
 async def test_a_number_of_destinations_that_cannot_be_is_refused(tmp_path: Path) -> None:
-    async with cloud(tmp_path, services=["scheduler"]) as world, listening(world, "c1"):
+    async with cloud(tmp_path, LASTING, services=["scheduler"]) as world, listening(world, "c1"):
         spec = RequestSpec(project_id="p", user_id="u", flavor=TINY)
 
         for number in (0, -1, 101):
