@@ -119,8 +119,13 @@ def of_unshelving() -> Accompany:
     """The image that the server was shelved as is what it comes back from; empty when it is not known."""
 
     async def write(connection: AsyncConnection, order: Order) -> TaskParams:
-        shelved = (await connection.execute(_ON_THE_SHELF, {"b_id": order.server_id})).scalar_one_or_none()
-        kept = shelved or NO_PARAMS
+        kept = await shelved_as(connection, order.server_id)
         return msgspec.structs.replace(order.params, image_id=kept.image_id, image_name=kept.image_name)
 
     return write
+
+
+async def shelved_as(connection: AsyncConnection, server_id: str) -> TaskParams:
+    """What a server was last shelved with; nothing in it when it never was."""
+    found = (await connection.execute(_ON_THE_SHELF, {"b_id": server_id})).scalar_one_or_none()
+    return found or NO_PARAMS

@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, false, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from novaflow.db import annotations, creation, listing, orders, tasks
+from novaflow.db import accompaniments, annotations, creation, listing, orders, tasks
 from novaflow.db.creation import NewServer
 from novaflow.db.inserts import is_duplicate
 from novaflow.db.listing import ServerQuery
@@ -171,6 +171,10 @@ class Servers(ServerReports, ServerUpkeep):
         steps = await self._db.write(partial(orders.delete_here, order=order, on_host=on_host))
         self._told(steps or ())
         return steps is not None
+
+    async def shelf_image(self, server_id: str) -> str:
+        """The image that a server was last shelved as; empty when it never was."""
+        return (await self._db.read(partial(accompaniments.shelved_as, server_id=server_id))).image_id
 
     async def actions(self, server_id: str) -> list[TaskRecord]:
         """Every task of a server, newest first; also of a deleted one."""

@@ -53,14 +53,15 @@ def server_actions(
     config: Config,
 ) -> ServerActions:
     """Put them together."""
+    made = ServerImages(orders, images, quotas)
     return ServerActions(
         power=ServerPower(orders),
         systems=ServerSystems(orders, images, quotas, config),
-        images=ServerImages(orders, images, quotas),
+        images=made,
         shelf=ServerShelf(orders),
         resizes=ServerResizes(orders, flavors),
         moves=ServerMoves(orders, migrations),
-        ends=ServerEnds(orders),
+        ends=ServerEnds(orders, made),
         locks=ServerLocks(orders, locks),
         repairs=ServerRepairs(orders),
         guests=ServerGuests(orders),

@@ -1,5 +1,7 @@
 """A server's end, and what comes back from it: deleted for good, deleted for a while, restored."""
 
+from typing import Final
+
 from novaflow import guards
 from novaflow.db import accompaniments
 from novaflow.errors import Conflict, NeverActive, WrongState
@@ -11,15 +13,19 @@ from novaflow.messages import (
     GuestAsk,
 )
 from novaflow.models import Context, Server
+from novaflow.operations.server_images import ServerImages
 from novaflow.operations.server_orders import ServerOrders, host_of, order_of
 from novaflow.states import Event, Task, Vm
+
+_ON_THE_SHELF: Final = (Vm.SHELVED, Vm.SHELVED_OFFLOADED)
 
 
 class ServerEnds:
     """All raise NotFound and Locked."""
 
-    def __init__(self, orders: ServerOrders) -> None:
+    def __init__(self, orders: ServerOrders, images: ServerImages) -> None:
         self._orders = orders
+        self._images = images
 
     async def delete(self, context: Context, server_id: str) -> None:
         """Delete a server, whatever it is doing. One that is on no host, or on a host that is down, is gone when this returns.
@@ -30,19 +36,13 @@ class ServerEnds:
             await self.force_delete(context, server_id, action="delete")
 
     async def force_delete(self, context: Context, server_id: str, *, action: str = "forceDelete") -> None:
-        """Delete a server for good, from any state."""
+        """Delete a server for good, from any state. The image that it waits as on the shelf goes with it."""
         server = await self._orders.get(context, server_id)
         guards.refuse_locked(context, server)
-        if server.host is None:
-            if await self._orders.servers.delete_unplaced(context, server):
-                return
-            server = await self._orders.get(context, server_id)  # it has got a host in the meantime
-        if not await self._orders.is_up(server.host):
-            leftovers = await self._other_hosts(server)
-            await self._orders.servers.delete_locally(context, server)
-            await self._clear(server, leftovers)
-        elif server.task is not Task.DELETING:
-            await self._terminate(context, server, action)
+        waits_as = await self._orders.servers.shelf_image(server.id) if server.vm in _ON_THE_SHELF else ""
+        await self._delete(context, server, action)
+        if waits_as:
+            await self._images.forget(waits_as, context.token)
 
     async def restore(self, context: Context, server_id: str) -> None:
         """Bring a server back that was deleted for a while. Raises WrongState, QuotaExceeded."""
@@ -50,6 +50,18 @@ class ServerEnds:
         accompany = accompaniments.of_restore(self._orders.config.quota)
         ordered = await self._orders.accept(context, server, Event.RESTORE_ORDERED, accompany=accompany)
         await self._orders.send(RESTORE_INSTANCE.at(host_of(ordered)), order_of(context, ordered))
+
+    async def _delete(self, context: Context, server: Server, action: str) -> None:
+        if server.host is None:
+            if await self._orders.servers.delete_unplaced(context, server):
+                return
+            server = await self._orders.get(context, server.id)  # it has got a host in the meantime
+        if not await self._orders.is_up(server.host):
+            leftovers = await self._other_hosts(server)
+            await self._orders.servers.delete_locally(context, server)
+            await self._clear(server, leftovers)
+        elif server.task is not Task.DELETING:
+            await self._terminate(context, server, action)
 
     async def _put_away(self, context: Context, server_id: str) -> bool:
         """Switch a server off and keep it; False for one that has nothing worth keeping, or is in no state to be kept.

@@ -103,16 +103,17 @@ class ServerImages:
         try:
             ordered = await self._orders.accept(context, server, event, params=wanted)
         except NovaflowError:
-            await self._forget(image_id, context.token)  # it was given another task in the meantime
+            await self.forget(image_id, context.token)  # it was given another task in the meantime
             raise
         await self._orders.send(procedure.at(host_of(ordered)), order_of(context, ordered))
         return image_id
 
-    async def _forget(self, image_id: str, token: str) -> None:
+    async def forget(self, image_id: str, token: str) -> None:
+        """Remove an image that nobody will fill, or that nobody needs any more; what cannot be removed is said."""
         try:
             await self._images.delete(image_id, token)
         except NovaflowError as error:
-            log.warning("image %s of a server that could not be copied is left behind: %s", image_id, error)
+            log.warning("image %s of a server is left behind: %s", image_id, error)
 
     async def _check_metadata(self, context: Context, metadata: Mapping[str, str]) -> None:
         limit = (await self._quotas.limits(context.project_id, self._orders.config.quota)).metadata_items

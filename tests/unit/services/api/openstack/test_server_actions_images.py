@@ -145,6 +145,15 @@ async def shelved(world: World) -> tuple[str, str]:
     return server_id, world.glance.made[0]
 
 
+async def test_the_image_of_a_shelved_server_goes_with_it(world: World) -> None:
+    server_id, image_id = await shelved(world)
+    assert image_id in world.glance.images
+
+    assert (await world.api.ask("DELETE", f"/servers/{server_id}", who="alice")).status == HTTPStatus.NO_CONTENT
+
+    assert image_id not in world.glance.images
+
+
 async def test_a_shelved_server_waits_as_an_image_and_comes_back_from_it(world: World) -> None:
     server_id, image_id = await shelved(world)
 
