@@ -81,6 +81,8 @@ class Failures:
     async def _of_move(self, ask: Failure, move: Migration) -> State:
         assignment = await self._servers.assignment(ask.server_id, ask.task_id, ask.host)
         task = assignment.plan.server.task
+        if ask.host != assignment.plan.server.host or not ask.power:
+            ask = msgspec.structs.replace(ask, power=None)  # where the server is not it says nothing of it
         if task in _HANDED_OVER:
             state = await self._advance(ask, Event.RESIZE_ROLLED_BACK, ask.fault, None)
             await self._bus.cast(ROLL_BACK_RESIZE.at(move.source_host), _order(ask))
@@ -89,7 +91,8 @@ class Failures:
             # A repeat: the server is its source's again, which has yet to put the guest back.
             await self._bus.cast(ROLL_BACK_RESIZE.at(move.source_host), _order(ask))
             return assignment.plan.server.state
-        if task is Task.RESIZE_PREP and ask.move is not None and ask.may_retry and not assignment.params.target_host:
+        is_refused = task is Task.RESIZE_PREP and ask.host == move.claim_host and ask.may_retry
+        if is_refused and ask.move is not None and not assignment.params.target_host:
             return await self._of_preparation(ask, ask.move, assignment)
         if move.type == EVACUATION:  # what it was is lost with its host
             return await self._advance(ask, Event.BROKEN, ask.fault, None)

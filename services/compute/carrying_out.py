@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from novaflow.errors import GuestFailed, NovaflowError, TaskSuperseded
+from novaflow.errors import GuestFailed, NotFound, NovaflowError, TaskSuperseded
 from novaflow.messages import MoveServer, ServerOrder
 from novaflow.models import Assignment, Server
 from novaflow.states import Event, Power
@@ -23,6 +23,7 @@ from services.compute.faults import fault_of, is_hosts_fault
 from services.compute.host import ComputeHost
 from services.compute.slots import Slot
 
+DONE: Final = "done"  # the state of a task that succeeded
 DOWN: Final = frozenset({Power.NOSTATE, Power.SHUTDOWN, Power.CRASHED})
 Order = ServerOrder | MoveServer
 T = TypeVar("T")
@@ -38,6 +39,8 @@ class Job:
     slot: Slot
     is_begun: bool = False  # the task owned the server when it was asked
     undo: Callable[[], Awaitable[None]] | None = None  # removes what this order made
+    puts_back: bool = False  # of a move: after `undo` the guest is again where and as it was before
+    is_broken: bool = False  # the server will be of no use any more
     broken_when: frozenset[Power] = frozenset()  # a server whose guest is left like that is of no use any more
 
     async def owned(self) -> Server:
@@ -94,8 +97,10 @@ async def carry_out(
             await work(job)
         except TaskSuperseded:
             log.info("server %s: task %s has nothing to do here any more", ask.server_id, ask.task_id)
-            await _undo(job)
-            if missed and not job.is_begun:
+            is_done = await _is_done(job)
+            if not is_done:
+                await _undo(job)
+            if missed and (is_done or not job.is_begun):
                 await missed()
         except BusError:
             raise
@@ -120,7 +125,7 @@ async def carry_out_step(
 
 
 async def _fail(job: Job, error: Exception) -> None:
-    await _undo(job)
+    is_undone = await _undo(job)
     try:
         power = await job.power()
     except GuestFailed:
@@ -131,17 +136,30 @@ async def _fail(job: Job, error: Exception) -> None:
             fault_of(error),
             power,
             may_retry=is_hosts_fault(error),
-            is_broken=power in job.broken_when,
+            is_broken=job.is_broken or power in job.broken_when or (job.puts_back and not is_undone),
+            is_undone=job.puts_back and is_undone,
         )
     except TaskSuperseded:
         log.info("server %s was taken over while task %s failed", job.ask.server_id, job.ask.task_id)
 
 
-async def _undo(job: Job) -> None:
-    """What cannot be removed now is found by audits."""
+async def _is_done(job: Job) -> bool:
+    """Whether the task was over because it had succeeded: the last report of a run that was killed may be recorded after this one began."""
     if job.undo is None:
-        return
+        return False
+    try:
+        return (await job.host.records.task(job.ask)).state == DONE
+    except NotFound:
+        return False
+
+
+async def _undo(job: Job) -> bool:
+    """Whether nothing is left of what the order made. What cannot be removed now is found by audits."""
+    if job.undo is None:
+        return True
     try:
         await job.undo()
     except Exception:
         log.exception("server %s: what task %s made could not be removed", job.ask.server_id, job.ask.task_id)
+        return False
+    return True

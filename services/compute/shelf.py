@@ -12,14 +12,13 @@ from novaflow.errors import NotFound, NovaflowError
 from novaflow.messages import MoveServer, ServerOrder
 from novaflow.models import Assignment, Server
 from novaflow.states import Event, Task, Vm
-from services.compute.carrying_out import Job, carry_out
+from services.compute.carrying_out import DONE, Job, carry_out
 from services.compute.host import ComputeHost
 from services.compute.image_making import ImageMaking
 from services.compute.images import BootImages
 from services.compute.spawns import Spawns
 
 AT_ONCE: Final = 0.0  # seconds
-DONE: Final = "done"
 log = logging.getLogger(__name__)
 
 

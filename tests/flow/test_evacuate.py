@@ -84,7 +84,7 @@ async def test_a_server_that_was_off_is_off_after_its_evacuation(tmp_path: Path)
 
 
 async def test_an_evacuation_that_finds_no_host_leaves_the_server_in_error_where_it_was(tmp_path: Path) -> None:
-    async with two_hosts(tmp_path, "a") as world:
+    async with two_hosts(tmp_path, "a") as world:  # its own is never asked
         (server,) = await world.boot()
         await world.processes["a"].kill()
 

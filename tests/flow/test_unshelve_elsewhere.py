@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ MOMENTS = (
 
 
 @asynccontextmanager
-async def shelved(directory: Path, *hosts: str, **more: object) -> AsyncIterator[tuple[Cloud, Server, str]]:
+async def shelved(directory: Path, *hosts: str, **more: Any) -> AsyncIterator[tuple[Cloud, Server, str]]:
     """A cloud with one offloaded server, and what was on its disk."""
     async with two_hosts(directory, *hosts, **more) as world:
         world.images.queue(IMAGE)
@@ -47,7 +48,7 @@ async def shelved(directory: Path, *hosts: str, **more: object) -> AsyncIterator
 
 
 async def test_an_offloaded_server_comes_back_where_there_is_room(tmp_path: Path) -> None:
-    async with shelved(tmp_path) as (world, server, content):
+    async with shelved(tmp_path, down_time=1.0) as (world, server, content):
         await world.processes[server.host or ""].stop()
 
         async def is_down() -> bool:
@@ -63,7 +64,7 @@ async def test_an_offloaded_server_comes_back_where_there_is_room(tmp_path: Path
 
 
 async def test_a_server_that_fits_nowhere_stays_on_the_shelf_and_says_why(tmp_path: Path) -> None:
-    async with shelved(tmp_path, "a") as (world, server, _):
+    async with shelved(tmp_path, "a", down_time=1.0) as (world, server, _):
         await world.processes["a"].kill()
 
         async def is_down() -> bool:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import select
 
 from novaflow.config import Conductor
@@ -185,9 +186,14 @@ async def exact(world: Cloud, *, quota: tuple[int, int, int] | None = None) -> N
 
 
 @asynccontextmanager
-async def two_hosts(directory: Path, *names: str, **more: Any) -> AsyncIterator[Cloud]:
-    """A cloud whose hosts are processes of their own, with short leases: any of them may be killed."""
-    config = settings(conductor=Conductor(task_lease=0.4, recovery_interval=0.1, task_attempts=8))
+async def two_hosts(directory: Path, *names: str, down_time: float = 10.0, **more: Any) -> AsyncIterator[Cloud]:
+    """A cloud whose hosts (two, unless they are named) are processes of their own, with short leases: any of them may be killed.
+
+    One that is away for `down_time` seconds is given no servers.
+    """
+    compute = msgspec.structs.replace(settings().compute, service_down_time=down_time)
+    conductor = Conductor(task_lease=0.4, recovery_interval=0.1, task_attempts=8)
+    config = settings(conductor=conductor, compute=compute)
     async with cloud(directory, config, services=("conductor", "scheduler"), **more) as world:
         for name in names or ("a", "b"):
             await world.add_host(name)

@@ -53,21 +53,21 @@ class LiveMigration:
             incoming = await self._prepared(turn, destination)
             await self._hand_over(turn, incoming)
         self._host.told.pop(turn.server.id, None)
-        turn.is_broken = True  # if the destination has not got it, nobody has
-        await self._bus.call(POST_LIVE_MIGRATION.at(destination), _order(turn), timeout=PREPARED_WITHIN)
-        await self._records.progress(turn.ask, Event.LIVE_MIGRATED)
+        turn.job.is_broken = True  # if the destination has not got it, nobody has
+        await self._bus.call(POST_LIVE_MIGRATION.at(destination), turn.order, timeout=PREPARED_WITHIN)
+        await self._records.progress(turn.job.ask, Event.LIVE_MIGRATED)
 
     async def _hand_over(self, turn: Turn, incoming: Incoming) -> None:
         """An abort that comes too late aborts nothing: the guest is gone from here, and its move goes on."""
         try:
-            with turn.hop("migrate"):
-                await turn.slot.unless_taken_over(self._driver.migrate(turn.server.id, incoming))
+            with turn.job.hop("migrate"):
+                await turn.job.unless_taken_over(self._driver.migrate(turn.server.id, incoming))
         except GuestFailed:
-            if not turn.slot.is_aborted or await self._driver.power(turn.server.id) is not Power.NOSTATE:
+            if not turn.job.slot.is_aborted or await self._driver.power(turn.server.id) is not Power.NOSTATE:
                 raise
 
     async def _prepared(self, turn: Turn, destination: str) -> Incoming:
-        order = _order(turn)
+        order = turn.order
         ask = IncomingAsk(
             context=order.context,
             server_id=order.server_id,
@@ -115,7 +115,3 @@ class LiveMigration:
                 raise GuestFailed(operation="finish_incoming", server_id=ask.server_id, reason="the guest has not come")
             self._host.told[ask.server_id] = power
         return Nothing()
-
-
-def _order(turn: Turn) -> ServerOrder:
-    return ServerOrder(context=turn.ask.context, server_id=turn.server.id, task_id=turn.ask.task_id)

@@ -13,6 +13,7 @@ from novaflow.messages import FINISH_RESIZE, DiskTransfer, MoveServer, ServerOrd
 from novaflow.models import Fault
 from novaflow.states import Event, Power, Task, Vm
 from rpc.bus import Bus
+from services.compute.carrying_out import DOWN
 from services.compute.host import ComputeHost
 from services.compute.moving.turns import Turn, take_turn
 from services.compute.transfer import Offers
@@ -20,7 +21,6 @@ from services.reordering import ROLLED_BACK
 
 _LEAVING: Final = frozenset({Task.RESIZE_PREP, Task.RESIZE_MIGRATING})
 _LEFT: Final = frozenset({Task.RESIZE_MIGRATED, Task.RESIZE_FINISH})
-_OFF: Final = frozenset({Power.NOSTATE, Power.SHUTDOWN, Power.CRASHED})
 
 
 class Source:
@@ -55,68 +55,68 @@ class Source:
             await self._roll_back(turn)
             return
         if task in _LEAVING and move.claim_host is not None:
-            turn.undo, turn.puts_back = partial(self._put_back, turn), True
+            turn.job.undo, turn.job.puts_back = partial(self._put_back, turn), True
             await self._leave(turn)
-            turn.undo, turn.puts_back = None, False
+            turn.job.undo, turn.job.puts_back = None, False
         elif task not in _LEFT:
             return
         await self._offer(turn)
 
     async def _leave(self, turn: Turn) -> None:
         server_id = turn.server.id
-        await self._records.progress(turn.ask, Event.RESIZE_MIGRATING)
+        await self._records.progress(turn.job.ask, Event.RESIZE_MIGRATING)
         if server_id not in await self._driver.parked():
-            with turn.hop("power off"):
+            with turn.job.hop("power off"):
                 seconds = self._host.config.compute.stop_timeout
-                await turn.slot.unless_taken_over(self._driver.power_off(server_id, seconds))
-            with turn.hop("park"):
+                await turn.job.unless_taken_over(self._driver.power_off(server_id, seconds))
+            with turn.job.hop("park"):
                 await self._driver.park(server_id)
         self._host.told.pop(server_id, None)
-        await self._records.progress(turn.ask, Event.RESIZE_MIGRATED, Power.SHUTDOWN)
+        await self._records.progress(turn.job.ask, Event.RESIZE_MIGRATED, Power.SHUTDOWN)
 
     async def _offer(self, turn: Turn) -> None:
         move = turn.migration
         files = await self._driver.parked_files(turn.server.id)
         url, key = self._offers.make(self._host.name, turn.server.id, files)
         order = DiskTransfer(
-            context=turn.ask.context, server_id=turn.server.id, task_id=turn.ask.task_id, url=url, key=key
+            context=turn.job.ask.context, server_id=turn.server.id, task_id=turn.job.ask.task_id, url=url, key=key
         )
         await self._bus.cast(FINISH_RESIZE.at(move.dest_host or move.source_host), order)
 
     async def _roll_back(self, turn: Turn) -> None:
         if turn.server.task is not Task.RESIZE_MIGRATING or turn.migration.status != ROLLED_BACK:
             return
-        turn.is_broken = True
+        turn.job.is_broken = True
         await self._put_back(turn)
-        why = (await self._records.task(turn.ask)).message
+        why = (await self._records.task(turn.job.ask)).message
         fault = Fault(code=HTTPStatus.INTERNAL_SERVER_ERROR, message=why or "The new host could not take the server.")
-        await self._records.failed(turn.ask, fault, await turn.power(), is_undone=True)
+        await self._records.failed(turn.job.ask, fault, await turn.job.power(), is_undone=True)
 
     async def _confirm(self, turn: Turn) -> None:
         if turn.server.task is not Task.RESIZE_CONFIRMING:
             return
         self._offers.withdraw(self._host.name, turn.server.id)
-        with turn.hop("forget parked"):
+        with turn.job.hop("forget parked"):
             await self._driver.forget_parked(turn.server.id)
-        is_off = turn.server.power in _OFF
-        await self._records.progress(turn.ask, Event.CONFIRMED_OFF if is_off else Event.CONFIRMED)
+        is_off = turn.server.power in DOWN
+        await self._records.progress(turn.job.ask, Event.CONFIRMED_OFF if is_off else Event.CONFIRMED)
 
     async def _finish_revert(self, turn: Turn) -> None:
         if turn.server.task is not Task.RESIZE_REVERTING:
             return
         if turn.migration.claim_host is not None:  # the new host has still to give it up
-            raise TaskSuperseded(server_id=turn.server.id, task_id=turn.ask.task_id)
-        turn.is_broken = True
+            raise TaskSuperseded(server_id=turn.server.id, task_id=turn.job.ask.task_id)
+        turn.job.is_broken = True
         await self._put_back(turn)
-        power = await turn.power()
+        power = await turn.job.power()
         if turn.migration.old_vm is Vm.STOPPED:
-            await self._records.progress(turn.ask, Event.REVERTED_OFF, power, then=(Event.STOPPED,))
+            await self._records.progress(turn.job.ask, Event.REVERTED_OFF, power, then=(Event.STOPPED,))
         else:
-            await self._records.progress(turn.ask, Event.REVERTED, power)
+            await self._records.progress(turn.job.ask, Event.REVERTED, power)
 
     async def _put_back(self, turn: Turn) -> None:
         """The guest as it was before the move, on or off."""
         server_id, is_running = turn.server.id, turn.migration.old_vm is Vm.ACTIVE
         self._offers.withdraw(self._host.name, server_id)
-        with turn.hop("unpark"):
+        with turn.job.hop("unpark"):
             await self._driver.unpark(server_id, is_running=is_running)
