@@ -13,6 +13,7 @@ Whatever is wrong with a request, the answer is 404: who has no key learns nothi
 import asyncio
 import hashlib
 import hmac
+import logging
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -33,6 +34,7 @@ DIGEST_BYTES: Final = hashlib.sha256().digest_size
 CHUNK: Final = 2**20
 IDLE: Final = 30.0  # seconds without a byte, on either side
 _KEY_BYTES: Final = 32
+log = logging.getLogger(__name__)
 
 
 class OfferedFile(Value, frozen=True, kw_only=True):
@@ -112,6 +114,8 @@ class Offers:
             async with asyncio.timeout(IDLE):
                 await response.prepare(request)
             await _pour(stream, size, response)
+        except ConnectionResetError:
+            log.info("host %s has gone away while a file was sent to it", request.remote)
         finally:
             await asyncio.to_thread(stream.close)
         return response

@@ -249,3 +249,19 @@ async def test_a_destination_that_reads_nothing_is_given_up(world: World, monkey
         await asyncio.sleep(1.0)
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
+
+
+async def test_a_destination_that_dies_while_it_fetches_is_nothing_to_be_alarmed_about(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    url, key = world.offers.make("a", SERVER, [world.park("disk", bytes(64 * MIB))])
+
+    async with world.http.get(f"{url}/disk", headers={KEY_HEADER: key}) as response:
+        await response.content.read(1)
+        response.close()
+
+    async with asyncio.timeout(10.0):
+        while "has gone away" not in caplog.text:
+            await asyncio.sleep(0.01)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
