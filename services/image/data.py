@@ -10,9 +10,10 @@ from aiohttp import web
 from novaflow.errors import Invalid, TooLarge
 from novaflow.images import access
 from novaflow.images.image import Image, Status
-from services.clients import CHUNK, chunks
+from services.clients import chunks
 from services.image.faults import Fault
 from services.image.frame import ImageApi, context, refuse_body, seen_image
+from services.outgoing import CHUNK
 
 _IDLE: Final = 60.0  # seconds a client may send nothing
 _OCTETS: Final = "application/octet-stream"

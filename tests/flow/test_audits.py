@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from novaflow.config import Config
 from novaflow.db import moving
 from novaflow.models import Server, TaskParams
 from novaflow.states import Event, Power, Vm
@@ -17,7 +18,7 @@ from tests.support.cloud import USER, Cloud, cloud, settings
 STRAY = "99999999-9999-4999-8999-999999999999"
 
 
-def often() -> object:
+def often() -> Config:
     """Audits that tests need not wait for."""
     config = settings()
     return msgspec.structs.replace(

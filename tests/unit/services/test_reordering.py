@@ -1,6 +1,7 @@
 """Every unfinished task has an order that goes on with it, whatever state it was left in."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -28,8 +29,8 @@ SMALL = Flavor(id="1", name="m1.small", vcpus=1, ram_mb=512, disk_gb=1)
 LARGE = Flavor(id="2", name="m1.large", vcpus=4, ram_mb=4096, disk_gb=10)
 
 
-def server(state: State, **changes: object) -> Server:
-    facts = {"vm": state.vm, "task": state.task, "host": "source", "flavor": SMALL} | changes
+def server(state: State, **changes: Any) -> Server:
+    facts: dict[str, Any] = {"vm": state.vm, "task": state.task, "host": "source", "flavor": SMALL} | changes
     return Server(
         id="8f5b8f5e-0000-4000-8000-000000000001",
         name="web",
@@ -44,8 +45,8 @@ def server(state: State, **changes: object) -> Server:
     )
 
 
-def move(**changes: object) -> Migration:
-    facts = {"type": "resize", "status": "migrating", "dest_host": "dest", "claim_host": "dest"} | changes
+def move(**changes: Any) -> Migration:
+    facts: dict[str, Any] = {"type": "resize", "status": "migrating", "dest_host": "dest", "claim_host": "dest"} | changes
     return Migration(
         id=1,
         uuid="u",

@@ -60,6 +60,7 @@ async def test_the_users_token_is_used_as_long_as_it_is_good(tmp_path: Path) -> 
     files = await world.images.fetch(found)
 
     assert world.service.calls == [("show", "cirros", "user"), ("download", "cirros", "user")]
+    assert files.disk
     assert files.disk.format == "raw"
     assert Path(files.disk.path).read_bytes() == bytes(4096)
     assert (files.kernel, files.command_line) == ("", "")
@@ -141,7 +142,9 @@ async def test_what_counts_is_how_large_the_disk_is_inside(tmp_path: Path) -> No
     own_size = await world.images.find(
         server(image_id="large", flavor=msgspec.structs.replace(TINY, disk_gb=0)), "user"
     )
-    assert (await world.images.fetch(own_size)).disk.format == "qcow2"
+    files = await world.images.fetch(own_size)
+    assert files.disk
+    assert files.disk.format == "qcow2"
 
 
 async def test_an_image_service_that_restarts_is_waited_for(tmp_path: Path) -> None:
