@@ -46,10 +46,11 @@ class ImageRoom:
         return await self._images.evict(self._settings.image_cache_bytes)
 
     async def _forget_gone(self, host: ComputeHost) -> set[str]:
-        """Drop the notes of guests that are gone; answers the guests that have none."""
+        """Drop the notes of guests that are gone; answers the guests that have none. One that is parked may be a guest again."""
         before = self._clock.now().timestamp() - SETTLING_TIME
         guests = {guest.server_id for guest in await host.driver.guests()}
+        kept = guests | set(await host.driver.parked())
         noted = await asyncio.to_thread(self._images.use.noted, host.name)
-        gone = {server_id for server_id in noted - guests if not host.slots.is_busy(server_id)}
+        gone = {server_id for server_id in noted - kept if not host.slots.is_busy(server_id)}
         await asyncio.to_thread(self._images.use.forget, host.name, gone, before)
         return {server_id for server_id in guests - noted if not host.slots.is_busy(server_id)}

@@ -82,6 +82,22 @@ async def test_a_migration_never_ends_where_it_began(tmp_path: Path) -> None:
         await exact(world, quota=(1, 1, 512))
 
 
+@pytest.mark.parametrize("action", ["migrate", "live-migration"])
+async def test_a_guest_that_is_booted_by_a_kernel_has_it_on_its_new_host(tmp_path: Path, action: str) -> None:
+    async with two_hosts(tmp_path) as world:
+        world.images.add("kernel", b"\x7fELF kernel", disk_format="aki", container_format="aki")
+        facts = {"disk_format": "ami", "container_format": "ami", "kernel_id": "kernel"}
+        image = world.images.add("linux", bytes(4096), **facts)
+        (server,) = await world.boot(image_id="linux", image=image)
+        asked = len(world.images.calls)
+        del world.images.data["linux"]  # what is on the disk is not asked for again
+
+        moved = await move(world, server, action)
+
+        assert moved.host == other(world, server.host)
+        assert world.images.calls[asked:] == [("show", "kernel", "user")]
+
+
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("moment", MIGRATING)
 async def test_a_migration_whose_host_is_killed_is_finished(tmp_path: Path, moment: str, side: str) -> None:

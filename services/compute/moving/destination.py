@@ -86,7 +86,8 @@ class Destination:
             files = await turn.job.unless_taken_over(self._arrivals.fetch(ask))
         await self._records.progress(ask, Event.RESIZE_FINISHING)
         boot = await turn.job.unless_taken_over(self._images.fetch_kernel(turn.assignment.plan, ask.context.token))
-        self._images.note_use(self._host.name, ask.server_id, boot)
+        note = self._images.note_use_too if turn.migration.is_to_same_host else self._images.note_use
+        note(self._host.name, ask.server_id, boot)
         guest = guest_spec(self._host, turn.assignment.plan, boot)
         with turn.job.hop("define and start domain"):
             await self._driver.adopt(guest, files, is_running=is_running)

@@ -11,6 +11,7 @@ from novaflow.clock import SystemClock
 from novaflow.config import Config
 from services.compute.image_use import ImageUse
 from tests.support.cloud import Cloud, cloud, settings
+from tests.support.moves import BIG, move, revert
 
 LONG_AGO = 3600.0  # seconds
 
@@ -115,3 +116,22 @@ def test_a_note_of_late_is_not_forgotten(tmp_path: Path) -> None:
     assert use.noted("a") == {"s1"}
     use.forget("a", {"s1"}, now + 300)
     assert use.noted("a") == set()
+
+
+@pytest.mark.parametrize("hosts", [("a",), ("a", "b")], ids=["on its host", "to another host"])
+async def test_what_a_parked_guest_is_made_of_stays_until_its_resize_is_confirmed(
+    tmp_path: Path, hosts: tuple[str, ...]
+) -> None:
+    async with cloud(tmp_path, no_share(), services=("conductor", "scheduler")) as world:
+        for name in hosts:
+            await world.add_host(name)
+        (server,) = await world.boot()
+        await move(world, server, "resize", new=BIG)
+        grow_old(tmp_path)
+
+        await asyncio.sleep(0.3)  # several looks
+        assert cached(tmp_path) == {"cirros"}
+        assert (await revert(world, server)).flavor == server.flavor
+        grow_old(tmp_path)
+        await asyncio.sleep(0.3)
+        assert cached(tmp_path) == {"cirros"}
