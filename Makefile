@@ -4,7 +4,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup check test demo demo-full up bench bench-queue lock docs clean
+.PHONY: help setup check test crash-matrix demo demo-full up bench bench-queue lock docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ check: setup ## Lint, types, import contracts, fresh diagrams
 
 test: setup ## Run every test, with a private RabbitMQ, a private MariaDB and real libvirt guests
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+crash-matrix: setup ## Kill every process at every step of every action; an hour or two; build/crash-matrix.html
+	@$(BIN)/python -m tests.crash_matrix $(ARGS)
 
 demo: setup ## Boot a real guest through the whole flow in one process and show every hop
 	@$(BIN)/novaflow demo $(ARGS)

@@ -29,7 +29,13 @@ from tests.crash_matrix.volley import Result
 @click.option("--riders", type=click.IntRange(min=0), default=9, show_default=True, help="Servers beside the leader.")
 @click.option("--minutes", type=float, help="Start no volley after so long.")
 @click.option("--delay", default=0.4, show_default=True, help="Seconds that a host's operations take.")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="For the report.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("build"),
+    show_default=True,
+    help="For the report.",
+)
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False), help="Clouds live and stay here.")
 def main(
     actions: str | None,

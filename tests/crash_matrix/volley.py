@@ -18,7 +18,9 @@ from tests.crash_matrix.verdicts import Verdict, verdict
 from tests.crash_matrix.world import World, world
 from tests.support.crashes import UNFINISHED, until
 
-SPREAD: Final = 1.2  # seconds over which riders are ordered
+ALL_THERE: Final = 1.8  # seconds after which all are about where they are wanted
+A_STEP: Final = 0.3  # seconds that a server is about at one point of its way
+JITTER: Final = 0.3  # seconds that riders are ordered earlier or later
 CLEAR_WITHIN: Final = 30.0  # seconds that audits may take once no task runs
 _GLANCE: Final = 0.005  # seconds between two looks for the leader's point
 T = TypeVar("T")
@@ -67,10 +69,9 @@ class Result:
 async def fire(cloud: TwoHosts, volley: Volley, image: str) -> Result:
     """Bring servers to their places, order, kill at the leader's point, wait, judge, clear up."""
     dice = random.Random(f"{volley.seed} {volley.number}")
-    trials = [volley.leader.trial, *(cell.trial for cell in volley.riders)]
     riders = [
-        Rider(trial, f"{volley.prefix}-{index}", dice.uniform(0, SPREAD / 2 if index == 0 else SPREAD))
-        for index, trial in enumerate(trials)
+        Rider(cell.trial, f"{volley.prefix}-{index}", _delay(cell) + (dice.uniform(-JITTER, JITTER) if index else 0.0))
+        for index, cell in enumerate([volley.leader, *volley.riders])
     ]
     await prepare(cloud, riders, volley.prefix, image)
     cloud.logged()
@@ -94,6 +95,11 @@ async def fire(cloud: TwoHosts, volley: Volley, image: str) -> Result:
         cases.append(Case(cell, index == 0, said, seconds, [*said.problems, *mine]))
     owned = {case.verdict.server_id for case in cases}
     return Result(volley, cases, [str(one) for one in wrong if one.server_id not in owned or not one.server_id])
+
+
+def _delay(cell: Cell) -> float:
+    """When to order it, so that everybody is about where he is wanted when the leader is."""
+    return ALL_THERE - A_STEP * cell.trial.points.index(cell.point)
 
 
 async def _caught(cloud: TwoHosts, volley: Volley, riders: Sequence[Rider], dice: random.Random) -> dict[str, str]:

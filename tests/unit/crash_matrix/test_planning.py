@@ -1,0 +1,58 @@
+"""Which volleys the crash matrix fires."""
+
+from tests.crash_matrix.cases import AFTER, REQUEST, TRIAL, TRIALS, VICTIMS, Cell, cells
+from tests.crash_matrix.cloud import DESTINATION
+from tests.crash_matrix.planning import TRIES, Plan
+from tests.crash_matrix.verdicts import DONE, Verdict
+from tests.crash_matrix.volley import Case, Result, Volley
+
+SOME = cells([TRIAL["resize"], TRIAL["stop"]], ["api", DESTINATION])
+
+
+def met(volley: Volley, *cells_met: Cell) -> Result:
+    return Result(volley, [Case(cell, cell == volley.leader, Verdict("s", DONE), 1.0, ()) for cell in cells_met], ())
+
+
+def test_the_points_of_an_action_are_its_way_through_the_state_table() -> None:
+    way = ("resize_prep", "resize_migrating", "resize_migrated", "resize_finish")
+    assert TRIAL["resize"].points == (REQUEST, *way, AFTER)
+    assert TRIAL["stop"].points == (REQUEST, "powering-off", AFTER)
+
+
+def test_the_matrix_has_every_action_with_every_victim_that_has_a_part_in_it() -> None:
+    found = {(cell.trial.name, cell.victim) for cell in cells(TRIALS, VICTIMS)}
+    assert found == {(t.name, victim) for t in TRIALS for victim in VICTIMS if victim != DESTINATION or t.is_move}
+
+
+def test_every_cell_leads_once_or_is_met_on_the_way() -> None:
+    plan = Plan(SOME, "seed", riders=3)
+    seen: set[Cell] = set()
+    for volley in plan.volleys():
+        assert all(cell.victim == volley.leader.victim for cell in volley.riders)
+        assert len(volley.riders) <= 3
+        assert not seen & {volley.leader, *volley.riders}
+        seen |= {volley.leader, *volley.riders}
+        plan.met(met(volley, volley.leader, *volley.riders))
+
+    assert seen == set(SOME)
+    assert plan.unmet == []
+
+
+def test_a_point_that_cannot_be_met_is_given_up_and_said() -> None:
+    plan, led = Plan(SOME[:2], "seed", riders=0), []
+    for volley in plan.volleys():
+        led.append(volley.leader)
+        plan.met(met(volley))
+
+    assert sorted(map(str, led)) == sorted(map(str, SOME[:2] * TRIES))
+    assert set(plan.unmet) == set(SOME[:2])
+
+
+def test_a_seed_repeats_a_plan_and_another_one_does_not() -> None:
+    first, same, other = (next(Plan(SOME, seed, riders=2).volleys()) for seed in ("a", "a", "b"))
+    assert first == same
+    assert (first.leader, first.riders) != (other.leader, other.riders)
+
+
+def test_a_sample_has_as_many_cells_as_asked_for() -> None:
+    assert len(Plan(SOME, "seed", riders=0, sample=4).open) == 4
