@@ -47,6 +47,19 @@ count_boots() {
   say "boot $boots"
 }
 
+# What the flavor gave it, and what it has kept.
+describe() {
+  read -r _ memory _ </proc/meminfo # the first line is MemTotal
+  say "$(nproc) processors, $memory kB of memory"
+  while read -r _ _ size disk; do
+    case $disk in vd?) say "disk $disk has $size kB" ;; esac
+  done </proc/partitions
+  cd /disk
+  set -- *
+  cd /
+  say "files $*"
+}
+
 # It is the last disk, after the root disk and the ephemeral and swap disks that there may be.
 find_config_drive() {
   for device in /dev/vdb /dev/vdc /dev/vdd /dev/vde /dev/vda /dev/sr0; do
@@ -151,6 +164,7 @@ say "booting"
 load_modules
 mount_disk
 count_boots
+describe
 id=
 if find_config_drive; then
   read_config_drive
