@@ -146,6 +146,17 @@ class OsloServer:
         return await asyncio.to_thread(self._program.hear)
 
 
+class OsloListener:
+    """Somebody who uses oslo.messaging's notification listener."""
+
+    def __init__(self, program: _Program) -> None:
+        self._program = program
+
+    async def heard(self) -> dict[str, Any]:
+        """The next notification that nobody asked for yet."""
+        return await asyncio.to_thread(self._program.hear)
+
+
 def configuration(url: str, exchange: str, options: dict[str, str]) -> str:
     """oslo.messaging's configuration file for a broker that we know by `url`."""
     lines = [
@@ -173,6 +184,13 @@ def oslo_server(
     """A server of `topic`, called `server`, whose endpoint has this version."""
     with _running("oslo_server.py", directory, configuration, topic, server, version) as program:
         yield OsloServer(program, topic, server)
+
+
+@contextlib.contextmanager
+def oslo_listener(directory: Path, configuration: str, topic: str) -> Iterator[OsloListener]:
+    """A listener to every notification of `topic`."""
+    with _running("oslo_listener.py", directory, configuration, topic) as program:
+        yield OsloListener(program)
 
 
 @contextlib.contextmanager
