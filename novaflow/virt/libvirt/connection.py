@@ -9,11 +9,13 @@ import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import libvirt
 
 from novaflow.states import Power
+from novaflow.virt.libvirt.embed import forget_unborn
 from novaflow.virt.libvirt.reaper import Reaper
 
 P = ParamSpec("P")
@@ -108,6 +110,8 @@ class Connection:
         """The link, opened anew when a daemon went away; raises libvirtError."""
         with self._opening:
             if self._link is None or not self._link.isAlive():
+                if self._link is None and is_embedded(self.uri):
+                    forget_unborn(Path(self.uri.partition("root=")[2]))
                 link = libvirt.open(self.uri)
                 with contextlib.suppress(libvirt.libvirtError):  # the embedded and the test driver have no peer to ping
                     link.setKeepAlive(*KEEPALIVE)

@@ -4,9 +4,11 @@ libvirt makes sockets below its root, and a socket's path has at most 107 charac
 therefore reached through a short symbolic link, /tmp/nf-<hash>, that is made anew whenever it is missing.
 """
 
+import fcntl
 import hashlib
 import os
 import pwd
+import re
 import zlib
 from pathlib import Path
 from typing import Final
@@ -26,6 +28,7 @@ cgroup_controllers = []
 stdio_handler = "file"
 remote_display_port_min = {first_port}
 """
+_UNBORN: Final = re.compile("<domstatus [^>]*pid='0'")
 _FIRST_PORTS: Final = range(5900, 30900, 100)  # below those that the kernel gives to clients
 
 
@@ -44,6 +47,32 @@ def prepare_root(directory: Path, aliases: Path = Path("/tmp")) -> Path:  # noqa
     if os.geteuid() != 0:
         _keep_out_of_home(short)
     return short
+
+
+def forget_unborn(root: Path) -> None:
+    """Before libvirt opens `root`: forget that guests were starting whose QEMU was not yet there when this root's process was killed.
+
+    libvirt 9 reads of a domain that is starting and has no process, finds nothing to attach to, and waits for its start for
+    ever (qemuProcessReconnectHelper). There is no QEMU: it waits for libvirt's word before it becomes one.
+    """
+    state = root / "run" / "qemu"
+    if not state.is_dir() or _is_in_use(state / "driver.pid"):
+        return
+    for status in state.glob("*.xml"):
+        if _UNBORN.search(status.read_text(errors="replace")):
+            status.unlink()
+
+
+def _is_in_use(lock: Path) -> bool:
+    """Has another process this libvirt? To be asked before we have it ourselves: closing the file would give up our own lock."""
+    if not lock.exists():
+        return False
+    with lock.open("r+b") as stream:
+        try:
+            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
 
 
 def _first_port(root: Path) -> int:

@@ -47,3 +47,31 @@ def test_root_without_libvirts_user_is_told_how_to_make_it(monkeypatch: pytest.M
 
     with pytest.raises(embed.CannotEmbed, match="useradd"):
         embed.check_user()
+
+
+def test_only_a_guest_that_was_starting_without_a_process_is_forgotten(tmp_path: Path) -> None:
+    state = tmp_path / "run" / "qemu"
+    state.mkdir(parents=True)
+    (state / "driver.pid").write_text("1")
+    (state / "unborn.xml").write_text("<domstatus state='paused' reason='starting up' pid='0'>\n")
+    (state / "running.xml").write_text("<domstatus state='running' reason='booted' pid='4711'>\n")
+
+    embed.forget_unborn(tmp_path)
+
+    assert sorted(path.name for path in state.iterdir()) == ["driver.pid", "running.xml"]
+
+
+def test_a_root_that_libvirt_never_had_has_nothing_to_forget(tmp_path: Path) -> None:
+    embed.forget_unborn(tmp_path)
+
+
+def test_screens_of_two_roots_begin_at_ports_apart(tmp_path: Path) -> None:
+    confs = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        with short_directory() as aliases:
+            embed.prepare_root(tmp_path / name, aliases)
+        conf = tmp_path / name / "libvirt" / "etc" / "qemu.conf"
+        confs.append(conf.read_text() if conf.exists() else name)  # only root's libvirt reads one
+
+    assert confs[0] != confs[1]
