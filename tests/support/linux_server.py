@@ -144,10 +144,10 @@ class LinuxCloud:
         answer = await self.client.ask("POST", f"{self.client.compute}/flavors", json={"flavor": facts})
         return str(answer["flavor"]["id"])
 
-    async def boot(self, name: str, flavor: str, image: str = "") -> LinuxServer:
+    async def boot(self, name: str, flavor: str, image: str = "", **more: object) -> LinuxServer:
         """A new server, once it is active."""
         data = base64.b64encode(USER_DATA.encode()).decode()
-        made = await self.client.boot(name, image or self.image, flavor, networks="auto", user_data=data)
+        made = await self.client.boot(name, image or self.image, flavor, networks="auto", user_data=data, **more)
         server = LinuxServer(self.client, made)
         await server.becomes("ACTIVE")
         return server
