@@ -1,17 +1,13 @@
 """The cloud of the crash matrix: two compute hosts, each a process of its own, so that the one a server leaves can die without the other."""
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
-from novaflow.identity.credentials import SERVICE_FILE
-from services import settings
 from services.supervisor import Child, supervised
+from tests.support.another_host import command
 from tests.support.crashes import CrashingCloud, crashing_cloud
 
 SOURCE: Final = "source"
@@ -67,7 +63,7 @@ class TwoHosts(CrashingCloud):
 async def two_hosts(state_dir: Path, *, delay: float, shelved: float) -> AsyncIterator[TwoHosts]:
     """A fresh one. Everything a host does takes `delay` seconds; shelved servers stay on their host for `shelved`."""
     async with crashing_cloud(state_dir, SETTINGS.format(delay=delay, shelved=shelved), hosts=1) as cloud:
-        commands = {"compute-destination": _command(state_dir)}
+        commands = {"compute-destination": command(state_dir, DESTINATION)}
         async with supervised(commands, state_dir / "log", DRAIN_TIMEOUT, lambda _: None) as (child,):
             yield TwoHosts(
                 cloud.state_dir,
@@ -78,16 +74,3 @@ async def two_hosts(state_dir: Path, *, delay: float, shelved: float) -> AsyncIt
                 cloud.said,
                 destination=child,
             )
-
-
-def _command(state_dir: Path) -> tuple[str, ...]:
-    """The second host: what `novaflow up` runs as the first, with another name and a directory of its own."""
-    config = settings.running_config(state_dir)
-    home = state_dir / DESTINATION
-    home.mkdir()
-    (home / SERVICE_FILE).symlink_to(state_dir / SERVICE_FILE)
-    replace = msgspec.structs.replace
-    path = settings.save(
-        replace(config, state_dir=str(home), compute=replace(config.compute, host=DESTINATION, hosts=1))
-    )
-    return (sys.executable, "-m", "services.cli", "compute", "--config", str(path), "--supervised")
