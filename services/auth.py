@@ -74,35 +74,30 @@ class IdentityClient:
         self._tracer = tracer
 
     async def ask(
-        self, method: str, headers: dict[str, str], body: bytes | None = None, query: str = ""
+        self, method: str, headers: dict[str, str], body: bytes | None = None, query: str = "", path: str = _TOKENS
     ) -> tuple[int, bytes, str]:
-        """Status, body and X-Subject-Token of the answer to a question about /v3/auth/tokens."""
-        with self._tracer.span("http.client", f"{method} identity {_TOKENS}") as span:
+        """Status, body and X-Subject-Token of the answer to a question about a token, or about what is good for one."""
+        with self._tracer.span("http.client", f"{method} identity {path}") as span:
             try:
                 async with asyncio.timeout(_DEADLINE):
-                    status, answer, token = await self._try(method, headers | onward(), body, query)
+                    status, answer, token = await self._try(method, headers | onward(), body, path + query)
             except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
                 raise ServiceUnavailable(service="identity", reason=type(error).__name__) from error
             span.attributes["status"] = status
             return status, answer, token
 
-    async def _try(
-        self, method: str, headers: dict[str, str], body: bytes | None, query: str
-    ) -> tuple[int, bytes, str]:
+    async def _try(self, method: str, headers: dict[str, str], body: bytes | None, url: str) -> tuple[int, bytes, str]:
         for left in reversed(range(_TRIES)):
             try:
-                return await self._once(method, headers, body, query)
+                return await self._once(method, headers, body, url)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 if not left:
                     raise
         raise AssertionError("unreachable: the last try returns or raises")
 
-    async def _once(
-        self, method: str, headers: dict[str, str], body: bytes | None, query: str
-    ) -> tuple[int, bytes, str]:
+    async def _once(self, method: str, headers: dict[str, str], body: bytes | None, url: str) -> tuple[int, bytes, str]:
         sent = headers | {"Accept": "application/json", "Content-Type": "application/json"}
-        url = f"{self.url}{_TOKENS}{query}"
-        async with self._http.request(method, url, headers=sent, data=body) as response:
+        async with self._http.request(method, self.url + url, headers=sent, data=body) as response:
             return response.status, await response.read(), response.headers.get("X-Subject-Token", "")
 
 
@@ -168,18 +163,7 @@ class TokenVerifier:
         found = await self._find(token, digest(token))
         if found is None or found.expires_at <= self._clock.now():
             raise Unauthorized
-        if found.project is None:
-            return None
-        return Context(
-            request_id=request_id,
-            user_id=found.user.id,
-            user_name=found.user.name,
-            project_id=found.project.id,
-            project_name=found.project.name,
-            roles=tuple(role.name for role in found.roles),
-            token=token,
-            audit_id=found.audit_ids[0] if found.audit_ids else "",
-        )
+        return _context(found, token, request_id)
 
     async def _find(self, token: str, key: str) -> _Token | None:
         kept = self._kept.get(key)
@@ -225,12 +209,25 @@ class TokenVerifier:
         raise ServiceUnavailable(service="identity", reason=f"it answered {status} to a question about a token")
 
 
+def context_of(answer: bytes, token: str, request_id: str) -> Context | None:
+    """The context of a request by whoever `token` is for, as the identity service shows it; None if it is good for no project.
+
+    Raises ServiceUnavailable for an answer that shows no token.
+    """
+    return _context(_decoded(answer), token, request_id)
+
+
+def service_token(runtime: Runtime, client: IdentityClient) -> ServiceToken:
+    """The services' own token, with the credentials that are in the state directory."""
+    config = runtime.config
+    return ServiceToken(client, lambda: read(runtime.state_dir, config.identity.service_project), runtime.clock)
+
+
 def token_verifier(runtime: Runtime, tracer: Tracer) -> TokenVerifier:
     """A verifier with what a process has: its HTTP client, its clock, its state directory and its settings."""
     config = runtime.config
     client = IdentityClient(runtime.http, config.identity_url, tracer)
-    service = ServiceToken(client, lambda: read(runtime.state_dir, config.identity.service_project), runtime.clock)
-    return TokenVerifier(client, service, runtime.clock, config.api.token_cache_seconds)
+    return TokenVerifier(client, service_token(runtime, client), runtime.clock, config.api.token_cache_seconds)
 
 
 def authenticated(verifier: TokenVerifier, *, public: Callable[[web.Request], bool]) -> Middleware:
@@ -285,6 +282,21 @@ def _login(credentials: Credentials) -> bytes:
     scope = {"project": {"name": credentials.project, "domain": domain}}
     identity = {"methods": ["password"], "password": {"user": user}}
     return msgspec.json.encode({"auth": {"identity": identity, "scope": scope}})
+
+
+def _context(found: _Token, token: str, request_id: str) -> Context | None:
+    if found.project is None:
+        return None
+    return Context(
+        request_id=request_id,
+        user_id=found.user.id,
+        user_name=found.user.name,
+        project_id=found.project.id,
+        project_name=found.project.name,
+        roles=tuple(role.name for role in found.roles),
+        token=token,
+        audit_id=found.audit_ids[0] if found.audit_ids else "",
+    )
 
 
 def _decoded(answer: bytes) -> _Token:

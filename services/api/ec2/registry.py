@@ -1,0 +1,20 @@
+"""Every action of the API by its name. What is not here is unknown to clients."""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from services.api.ec2 import regions
+from services.api.ec2.frame import Action
+
+
+class Actions(Protocol):
+    """A module of this package that has actions."""
+
+    @property
+    def ACTIONS(self) -> Sequence[Action]:  # noqa: N802 - a module's constant
+        """Its actions."""
+        ...
+
+
+MODULES: Final[Sequence[Actions]] = (regions,)
+ACTIONS: Final = {action.name: action for module in MODULES for action in module.ACTIONS}
