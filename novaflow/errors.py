@@ -104,6 +104,18 @@ class Unauthorized(NovaflowError):
 
 
 @dataclass(eq=False, kw_only=True)
+class SignatureRefused(NovaflowError):
+    """A signed request that its key did not sign like this, or not for now; `ec2_code` is Amazon's name for what is wrong."""
+
+    code = "signature_refused"
+    status = HTTPStatus.UNAUTHORIZED
+    text = "{reason}"
+
+    ec2_code: str
+    reason: str
+
+
+@dataclass(eq=False, kw_only=True)
 class QuotaExceeded(NovaflowError):
     """A project asked for more than its quota leaves."""
 
@@ -272,6 +284,7 @@ REGISTRY: Final[dict[str, type[NovaflowError]]] = {
         Forbidden,
         Protected,
         Unauthorized,
+        SignatureRefused,
         QuotaExceeded,
         LimitExceeded,
         TooLarge,

@@ -3,6 +3,7 @@
 from novaflow.db.database import Database
 from novaflow.db.identity_catalogue import Endpoints, Regions, Services
 from novaflow.db.identity_domains import Domains, Projects
+from novaflow.db.identity_ec2 import Ec2Credentials
 from novaflow.db.identity_logins import Logins
 from novaflow.db.identity_rights import RightsCache
 from novaflow.db.identity_roles import Grants, Roles
@@ -24,5 +25,6 @@ class Identity:
         self.services = Services(db)
         self.endpoints = Endpoints(db, self.services, self.regions)
         self.tokens = Tokens(db)
+        self.ec2_credentials = Ec2Credentials(db, self.users, self.projects)
         self.logins = Logins(db)
         self.rights = RightsCache(db)

@@ -9,7 +9,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from novaflow.db.database import Database
 from novaflow.db.identity_records import Records
 from novaflow.db.identity_tokens import end_tokens
-from novaflow.db.schema.identity import DOMAINS, GRANTS, GROUPS, MEMBERSHIPS, PROJECTS, ROLES, TOKENS, USERS
+from novaflow.db.schema.identity import (
+    DOMAINS,
+    EC2_CREDENTIALS,
+    GRANTS,
+    GROUPS,
+    MEMBERSHIPS,
+    PROJECTS,
+    ROLES,
+    TOKENS,
+    USERS,
+)
 from novaflow.errors import NotFound, Protected
 from novaflow.identity.models import Domain, Project
 
@@ -86,13 +96,14 @@ class Projects(Records[Project]):
         return await self._db.write(work)
 
     async def delete(self, key: str) -> None:
-        """Delete a project, its grants and its tokens. Raises NotFound; Protected while it has children."""
+        """Delete a project, its grants, its tokens and the EC2 keys for it. Raises NotFound; Protected while it has children."""
 
         async def work(connection: AsyncConnection) -> None:
             project = await self.fetch(connection, key, locked=True)
             if await self.select(connection, PROJECTS.c.parent_id == key):
                 raise Protected(reason=_NOT_A_LEAF.format(key))
             await end_tokens(connection, TOKENS.c.project_id == key)
+            await connection.execute(delete(EC2_CREDENTIALS).where(EC2_CREDENTIALS.c.project_id == key))
             await connection.execute(delete(GRANTS).where(GRANTS.c.target_id == key))
             await self.remove(connection, project)
 
@@ -120,5 +131,7 @@ async def _empty(connection: AsyncConnection, domain_id: str) -> None:
     await connection.execute(delete(GRANTS).where(or_(actors, targets, GRANTS.c.role_id.in_(roles))))
     members = or_(MEMBERSHIPS.c.user_id.in_(users), MEMBERSHIPS.c.group_id.in_(groups))
     await connection.execute(delete(MEMBERSHIPS).where(members))
+    keys = or_(EC2_CREDENTIALS.c.user_id.in_(users), EC2_CREDENTIALS.c.project_id.in_(projects))
+    await connection.execute(delete(EC2_CREDENTIALS).where(keys))
     for table in (USERS, GROUPS, PROJECTS, ROLES):
         await connection.execute(delete(table).where(table.c.domain_id == domain_id))

@@ -10,7 +10,7 @@ from novaflow.db.database import Database
 from novaflow.db.identity_domains import Domains
 from novaflow.db.identity_records import Records
 from novaflow.db.identity_tokens import end_tokens
-from novaflow.db.schema.identity import GRANTS, GROUPS, MEMBERSHIPS, TOKENS, USERS
+from novaflow.db.schema.identity import EC2_CREDENTIALS, GRANTS, GROUPS, MEMBERSHIPS, TOKENS, USERS
 from novaflow.errors import Conflict, NotFound
 from novaflow.identity.models import Group, User
 
@@ -58,11 +58,12 @@ class Users(Records[User]):
         await self._db.write(work)
 
     async def delete(self, key: str) -> None:
-        """Delete a user, its grants and its tokens. Raises NotFound."""
+        """Delete a user, its grants, its tokens and its EC2 keys. Raises NotFound."""
 
         async def work(connection: AsyncConnection) -> None:
             user = await self.fetch(connection, key, locked=True)
             await end_tokens(connection, TOKENS.c.user_id == key)
+            await connection.execute(delete(EC2_CREDENTIALS).where(EC2_CREDENTIALS.c.user_id == key))
             await connection.execute(delete(GRANTS).where(GRANTS.c.actor_id == key))
             await connection.execute(delete(MEMBERSHIPS).where(MEMBERSHIPS.c.user_id == key))
             await self.remove(connection, user)

@@ -17,7 +17,7 @@ from novaflow.db.schema import aggregates, compute, hosts, identity, images
 from novaflow.db.schema.metadata import METADATA
 from novaflow.errors import ServiceUnavailable
 
-HEAD: Final = "0004"  # the newest revision in migrations/versions
+HEAD: Final = "0005"  # the newest revision in migrations/versions
 _SCHEMA: Final = (aggregates, compute, hosts, identity, images)  # imported, they are on METADATA
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _LOCK_NAME: Final = "CONCAT('novaflow.', MD5(DATABASE()))"

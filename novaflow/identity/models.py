@@ -126,6 +126,18 @@ class Grant(Value, frozen=True, kw_only=True):
     role_id: str
 
 
+class Ec2Credential(Value, frozen=True, kw_only=True):
+    """A key pair of a user for one project; `id` is the access key, `sealed_secret` the secret key, encrypted."""
+
+    id: str
+    user_id: str
+    project_id: str
+    sealed_secret: str
+
+    def __repr__(self) -> str:
+        return f"Ec2Credential(id={self.id!r}, user_id={self.user_id!r}, project_id={self.project_id!r})"
+
+
 class Named(Value, frozen=True, kw_only=True):
     """An id with its name, as references show it."""
 

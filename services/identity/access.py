@@ -8,11 +8,11 @@ from typing import Final
 
 from aiohttp import web
 
-from novaflow.errors import Forbidden, Unauthorized
+from novaflow.errors import Forbidden, Protected, Unauthorized
 from novaflow.identity.models import Claims
 from novaflow.identity.roles import SERVICE_ROLE
 from novaflow.models import ADMIN_ROLE
-from services.identity.authority import Authority
+from services.identity.authority import EC2_METHOD, Authority
 from services.web import SPAN, Handler, Middleware
 
 _CLAIMS: Final = web.RequestKey("claims", Claims)
@@ -74,6 +74,8 @@ async def _identify(request: web.Request, authority: Authority) -> None:
     claims, about = await authority.validate([token, subject])
     if claims is None:
         raise Unauthorized
+    if EC2_METHOD in claims.methods:  # it is for the other services: keystone/server/flask/.../auth_context.py
+        raise Protected(reason="EC2 credential tokens cannot be used for authorization.")
     request[_CLAIMS] = claims
     if about is not None:
         request[_SUBJECT] = about

@@ -7,7 +7,9 @@ from services.identity import discovery
 from services.identity.access import access
 from services.identity.authority import Authority
 from services.identity.bodies import MAX_BODY
+from services.identity.ec2_keys import Ec2Keys
 from services.identity.faults import faults
+from services.identity.v2 import ec2 as v2_ec2
 from services.identity.v2 import endpoints as v2_endpoints
 from services.identity.v2 import extensions as v2_extensions
 from services.identity.v2 import roles as v2_roles
@@ -17,6 +19,7 @@ from services.identity.v2 import tokens as v2_tokens
 from services.identity.v2 import users as v2_users
 from services.identity.v3.auth import Auth
 from services.identity.v3.domains import Domains
+from services.identity.v3.ec2 import Ec2
 from services.identity.v3.endpoints import Endpoints
 from services.identity.v3.grants import Grants
 from services.identity.v3.groups import Groups
@@ -46,7 +49,7 @@ _V3 = (
 _V2 = (v2_tokens.Tokens, v2_users.Users, v2_roles.Roles, v2_services.Services, v2_endpoints.Endpoints)
 
 
-def build(authority: Authority, tracer: Tracer, *, is_admin_port: bool) -> web.Application:
+def build(authority: Authority, ec2_keys: Ec2Keys, tracer: Tracer, *, is_admin_port: bool) -> web.Application:
     """An application for one port; on the admin port v2.0 answers as its admin API."""
     app = web.Application(middlewares=[traced(tracer), faults, access(authority)], client_max_size=MAX_BODY)
     app.add_routes(discovery.routes())
@@ -56,4 +59,6 @@ def build(authority: Authority, tracer: Tracer, *, is_admin_port: bool) -> web.A
         app.add_routes(old_resource(authority).routes())
     app.add_routes(v2_tenants.Tenants(authority, lists_all=is_admin_port).routes())
     app.add_routes(v2_extensions.routes())
+    for signing in (Ec2, v2_ec2.Ec2):
+        app.add_routes(signing(authority, ec2_keys).routes())
     return app

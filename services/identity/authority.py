@@ -21,6 +21,7 @@ from novaflow.identity.models import Claims, Owned
 from novaflow.identity.passwords import Passwords
 from novaflow.identity.tokens import audit_ids, digest, expiry, is_token, new_token
 
+EC2_METHOD: Final = "ec2credential"  # how someone proved who he is whose request was signed with an EC2 key
 _KEPT_CATALOGUES: Final = 512
 log = logging.getLogger(__name__)
 
@@ -52,10 +53,18 @@ class Authority:
         await self._check_password(login, password)
         return await self._issue(login, scope, methods=("password",))
 
+    async def vouch(self, user_id: str, project_id: str, method: str) -> Issued:
+        """A token for someone who has proved who he is in another way, for one project. Raises Unauthorized."""
+        scope = WantedScope(project=Wanted(id=project_id))
+        return await self._issue(await self.records.logins.find(Wanted(id=user_id), scope), scope, methods=(method,))
+
     async def rescope(self, token: str, scope: WantedScope) -> Issued:
-        """Another token for the holder of one, no longer valid than that one. Raises Unauthorized."""
+        """Another token for the holder of one, no longer valid than that one. Raises Unauthorized.
+
+        An EC2 key is for one project and so is what comes of it: such a token makes no others.
+        """
         (claims,) = await self.validate([token])
-        if claims is None:
+        if claims is None or EC2_METHOD in claims.methods:
             raise Unauthorized
         login = await self.records.logins.find(Wanted(id=claims.user.id), scope)
         if login.user is None or login.user.epoch != claims.epoch:

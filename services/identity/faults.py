@@ -1,4 +1,7 @@
-"""Errors as Keystone words them: {"error": {"code", "title", "message"}}."""
+"""Errors as Keystone words them: {"error": {"code", "title", "message"}}.
+
+A refused signature also says `ec2_code`, Amazon's name for what is wrong with it, which an EC2 API hands on to its client.
+"""
 
 import logging
 from http import HTTPStatus
@@ -6,7 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
-from novaflow.errors import Forbidden, NotFound, NovaflowError, TooLarge
+from novaflow.errors import Forbidden, NotFound, NovaflowError, SignatureRefused, TooLarge
 from services.identity.links import base_url
 from services.web import SPAN, Handler, json_response
 
@@ -25,7 +28,8 @@ async def faults(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         response = await handler(request)
     except NovaflowError as error:
-        response = _answer(request, error.status, _words(error))
+        more = {"ec2_code": error.ec2_code} if isinstance(error, SignatureRefused) else {}
+        response = _answer(request, error.status, _words(error), **more)
     except web.HTTPException as error:
         response = _http_error(request, error)
     except Exception:
@@ -60,8 +64,9 @@ def _http_error(request: web.Request, error: web.HTTPException) -> web.Response:
     return _answer(request, HTTPStatus(error.status), error.reason)
 
 
-def _answer(request: web.Request, status: HTTPStatus, message: str) -> web.Response:
-    response = json_response({"error": {"code": int(status), "message": message, "title": status.phrase}}, int(status))
+def _answer(request: web.Request, status: HTTPStatus, message: str, **more: str) -> web.Response:
+    error = {"code": int(status), "message": message, "title": status.phrase, **more}
+    response = json_response({"error": error}, int(status))
     if status is HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = f'Keystone uri="{base_url(request)}/v3"'
     return response

@@ -11,10 +11,13 @@ from novaflow.config import Config
 from novaflow.db.database import Database
 from novaflow.db.identity import Identity
 from novaflow.identity.passwords import Passwords
+from novaflow.identity.sealing import Sealing
 from rpc.tracing import Tracer
 from services.identity.app import build
 from services.identity.authority import Authority, purge
+from services.identity.ec2_keys import Ec2Keys
 from services.identity.first_start import publish, seed
+from services.identity.secrets import sealing_keys
 from services.runtime import Runtime
 from services.web import serving
 
@@ -51,8 +54,9 @@ async def served(
     authority = Authority(records, passwords, clock, config.identity.token_seconds)
     try:
         await seed(config, db, records, passwords, state_dir)
-        public = build(authority, tracer, is_admin_port=False)
-        admin = build(authority, tracer, is_admin_port=True)
+        ec2_keys = Ec2Keys(authority, Sealing(lambda: sealing_keys(state_dir)), clock)
+        public = build(authority, ec2_keys, tracer, is_admin_port=False)
+        admin = build(authority, ec2_keys, tracer, is_admin_port=True)
         host = config.identity.host
         async with (
             serving(public, host, config.identity.port) as port,

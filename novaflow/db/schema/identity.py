@@ -177,3 +177,13 @@ TOKENS: Final[Table] = table(
     Index(None, "domain_id"),
     Index(None, "expires_at"),
 )
+
+EC2_CREDENTIALS: Final[Table] = table(
+    "identity_ec2_credentials",
+    _id(),  # the access key
+    Column("user_id", Key, ForeignKey("identity_users.id"), nullable=False),
+    Column("project_id", Key, ForeignKey("identity_projects.id"), nullable=False),
+    Column("sealed_secret", Name, nullable=False),
+    Index(None, "user_id"),
+    Index(None, "project_id"),
+)

@@ -30,6 +30,14 @@ _EXTENSIONS: Final[dict[str, dict[str, Any]]] = {
         "description": "OpenStack extensions to Keystone v2.0 API enabling User Operations.",
         "links": [_LINK],
     },
+    "OS-EC2": {
+        "name": "OpenStack EC2 API",
+        "namespace": "https://docs.openstack.org/identity/api/ext/OS-EC2/v1.0",
+        "alias": "OS-EC2",
+        "updated": "2013-07-07T12:00:0-00:00",
+        "description": "OpenStack EC2 Credentials backend.",
+        "links": [_LINK],
+    },
 }
 
 

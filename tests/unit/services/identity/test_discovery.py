@@ -29,6 +29,6 @@ async def test_both_ports_serve_both_versions(world: IdentityWorld) -> None:
 async def test_extensions_are_listed_and_shown(world: IdentityWorld) -> None:
     listed = (await world.get("/v2.0/extensions", token=""))["extensions"]["values"]
 
-    assert [extension["alias"] for extension in listed] == ["OS-KSADM", "OS-KSCRUD"]
+    assert [extension["alias"] for extension in listed] == ["OS-KSADM", "OS-KSCRUD", "OS-EC2"]
     assert await world.get("/v2.0/extensions/OS-KSADM", token="") == {"extension": listed[0]}
     assert (await world.ask("GET", "/v2.0/extensions/none", token="")).status == 404
