@@ -12,11 +12,13 @@ import pytest_asyncio
 
 from tests.crash_matrix.cases import AFTER, REQUEST, TRIAL, Cell
 from tests.crash_matrix.cloud import DESTINATION, SOURCE, TwoHosts, two_hosts
+from tests.crash_matrix.pace import Pace
 from tests.crash_matrix.running import SHELVED, image_of
 from tests.crash_matrix.volley import Volley, fire
 
 SEED: Final = os.environ.get("NOVAFLOW_CRASH_SEED", "sample")
 DELAY: Final = 0.4  # seconds
+PACE: Final = Pace()
 # Who dies, and the points of actions at which: when the first server is seen there, with the others about there.
 # fmt: off
 KILLS: Final[dict[str, Sequence[tuple[str, str]]]] = {
@@ -87,7 +89,7 @@ async def test_whatever_runs_when_a_process_is_killed_ends_as_the_table_says_and
 ) -> None:
     leader, *riders = (Cell(TRIAL[name], victim, point) for name, point in KILLS[victim])
 
-    result = await fire(cloud, Volley([*KILLS].index(victim), SEED, leader, riders), image)
+    result = await fire(cloud, Volley([*KILLS].index(victim), SEED, leader, riders), image, PACE)
 
     print(*(f"{case.cell}: {case.verdict.outcome} {case.verdict.text}" for case in result.cases), sep="\n")
     assert [f"{case.cell}: {case.problems}" for case in result.cases if case.problems] == []

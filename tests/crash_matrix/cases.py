@@ -29,7 +29,10 @@ def _plain(key: str, value: object = None) -> Any:
 
 @dataclass(frozen=True)
 class Trial:
-    """An action and the actions that lead to where it begins. `starts`: where that is; `ends`: what it is to be afterwards."""
+    """An action and the actions that lead to where it begins. `starts`: where that is; `ends`: what it is to be afterwards.
+
+    `takes_over` is an action that is ordered just before, and may be at any point of its own way.
+    """
 
     name: str
     action: RestAction
@@ -37,6 +40,12 @@ class Trial:
     starts: Vm
     ends: Vm
     is_move: bool = False
+    takes_over: RestAction | None = None
+
+    @property
+    def boots(self) -> bool:
+        """Whether the server is made by the trial itself."""
+        return Event.CREATE_ORDERED in (self.action.event, self.takes_over.event if self.takes_over else None)
 
     def __str__(self) -> str:
         return self.name
@@ -82,6 +91,15 @@ def _trial(name: str, path: Iterable[str], starts: Vm, ends: Vm, *, is_move: boo
     return Trial(name, action, tuple(_ACTIONS[step] for step in path), starts, ends, is_move)
 
 
+def _deleted_in(name: str, *path: str, starts: Vm = Vm.ACTIVE) -> Trial:
+    """A delete takes over from whatever runs."""
+    steps = tuple(_ACTIONS[step] for step in path)
+    is_move = name in ("resize", "migrate", "confirm", "revert", "live migrate", "unshelve")
+    return Trial(
+        f"delete in a {name}", _ACTIONS["force delete"], steps, starts, Vm.DELETED, is_move, takes_over=_ACTIONS[name]
+    )
+
+
 # fmt: off
 TRIALS: Final = (
     _trial("boot",                       (),                    Vm.BUILDING,          Vm.ACTIVE),
@@ -121,6 +139,13 @@ TRIALS: Final = (
     _trial("restore",                    ("soft delete",),      Vm.SOFT_DELETED,      Vm.ACTIVE),
     _trial("force delete",               (),                    Vm.ACTIVE,            Vm.DELETED),
     _trial("force delete of a resized",  ("resize",),           Vm.RESIZED,           Vm.DELETED,   is_move=True),
+    _trial("force delete of a shelved",  ("shelve",),           Vm.SHELVED,           Vm.DELETED),
+    _trial("force delete of an offloaded", ("shelve", "offload"), Vm.SHELVED_OFFLOADED, Vm.DELETED),
+    *(_deleted_in(name) for name in ("reboot", "rebuild", "resize", "live migrate", "create image", "shelve", "rescue")),
+    _deleted_in("boot",     starts=Vm.BUILDING),
+    _deleted_in("revert",   "resize",             starts=Vm.RESIZED),
+    _deleted_in("confirm",  "resize",             starts=Vm.RESIZED),
+    _deleted_in("unshelve", "shelve", "offload",  starts=Vm.SHELVED_OFFLOADED),
 )
 # fmt: on
 TRIAL: Final = {trial.name: trial for trial in TRIALS}

@@ -19,6 +19,8 @@ _RUNS: Final = frozenset({Vm.ACTIVE, Vm.RESCUED})
 _IS_OFF: Final = frozenset({Vm.STOPPED, Vm.SUSPENDED, Vm.SHELVED, Vm.SOFT_DELETED})
 _KEPT_IMAGES: Final = frozenset({"createImage", "createBackup"})
 
+_KEEPS: Final = frozenset({"done", "superseded"})
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -109,8 +111,11 @@ def _claims(world: World) -> Iterator[Problem]:
 
 
 def _images(world: World) -> Iterator[Problem]:
-    """An image of a server was asked for and is whole, or there is none."""
-    kept = {task.params.image_id for task in world.tasks if task.action in _KEPT_IMAGES and task.state == "done"}
+    """An image of a server was asked for and is whole, or there is none.
+
+    One that was whole before a delete took over is its owner's all the same.
+    """
+    kept = {task.params.image_id for task in world.tasks if task.action in _KEPT_IMAGES and task.state in _KEEPS}
     shelved = {
         task.server_id: task.params.image_id
         for task in world.tasks

@@ -1,15 +1,16 @@
 """Servers that are brought to where an action begins, the action as a client orders it, and where it is at a moment."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 
 from novaflow.lab.openstack import ApiError
-from novaflow.states import Task, Vm
-from tests.crash_matrix.cases import AFTER, DOWN, REQUEST, TRIAL, Trial
+from novaflow.states import Event, Task, Vm
+from tests.crash_matrix.cases import AFTER, DOWN, REQUEST, Trial
 from tests.crash_matrix.cloud import SOURCE, TwoHosts
 from tests.support.crashes import PATIENCE, until
 from tests.support.rest_actions import RestAction, order
@@ -50,10 +51,18 @@ class Rider:
     trial: Trial
     name: str
     delay: float  # seconds after the others at which it is ordered
+    pause: float = 0.0  # seconds that an action runs which it takes over from
     server_id: str = ""
     ordered_before: int = 0  # actions that brought it to where the trial begins
     is_ordered: asyncio.Event = field(default_factory=asyncio.Event)
     answer: str = ""  # ACCEPTED, UNCLEAR, or the status of a refusal
+
+    ordered_at: float = 0.0  # of the monotonic clock
+
+    @property
+    def seconds(self) -> float:
+        """Since it was ordered."""
+        return time.monotonic() - self.ordered_at
 
     def point(self, standing: Standing | None) -> str:
         """Where its action is, when the server is there; None: there is no such server."""
@@ -73,12 +82,12 @@ async def standings(cloud: TwoHosts, prefix: str) -> dict[str, Standing]:
 
 async def prepare(cloud: TwoHosts, riders: Sequence[Rider], prefix: str, image: str) -> None:
     """Bring every rider's server to where its trial begins, all at the source."""
-    servers = [rider for rider in riders if rider.trial is not TRIAL["boot"]]
+    servers = [rider for rider in riders if not rider.trial.boots]
     await asyncio.gather(*(_boot(cloud, rider, image) for rider in servers))
     await _idle(cloud, prefix)
     for step in range(max((len(rider.trial.path) for rider in servers), default=0)):
         walking = [rider for rider in servers if len(rider.trial.path) > step]
-        await asyncio.gather(*(_act(cloud, rider, rider.trial.path[step], image) for rider in walking))
+        await asyncio.gather(*(_order(cloud, rider, rider.trial.path[step], image) for rider in walking))
         await _idle(cloud, prefix)
     found = await standings(cloud, prefix)
     for rider in servers:
@@ -90,18 +99,22 @@ async def prepare(cloud: TwoHosts, riders: Sequence[Rider], prefix: str, image: 
 async def launch(cloud: TwoHosts, rider: Rider, image: str) -> None:
     """Order the trial's action once, and note what the client is told."""
     await asyncio.sleep(rider.delay)
-    rider.is_ordered.set()
     try:
-        if rider.trial is TRIAL["boot"]:
-            await _boot(cloud, rider, image)
-        else:
-            await _act(cloud, rider, rider.trial.action, image)
+        if rider.trial.takes_over:
+            await _order(cloud, rider, rider.trial.takes_over, image)
+            rider.ordered_before += 1
+            await asyncio.sleep(rider.pause)
+        rider.ordered_at = time.monotonic()
+        rider.is_ordered.set()
+        await _order(cloud, rider, rider.trial.action, image)
     except ApiError as error:
         rider.answer = str(error.status)
     except (aiohttp.ClientError, TimeoutError):
         rider.answer = UNCLEAR
     else:
         rider.answer = ACCEPTED
+    finally:
+        rider.is_ordered.set()
 
 
 async def delete_all(cloud: TwoHosts, prefix: str) -> None:
@@ -125,9 +138,11 @@ async def _boot(cloud: TwoHosts, rider: Rider, image: str) -> None:
     rider.server_id = await cloud.client.boot(rider.name, image, "1", **facts)
 
 
-async def _act(cloud: TwoHosts, rider: Rider, action: RestAction, image: str) -> None:
-    shown: dict[str, Any] = {"id": rider.server_id, "flavor": {"id": "1"}}
-    await order(cloud.client, action, shown, image)
+async def _order(cloud: TwoHosts, rider: Rider, action: RestAction, image: str) -> None:
+    if action.event is Event.CREATE_ORDERED:
+        await _boot(cloud, rider, image)
+    else:
+        await order(cloud.client, action, {"id": rider.server_id, "flavor": {"id": "1"}}, image)
 
 
 async def _idle(cloud: TwoHosts, prefix: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.crash_matrix.cloud import TwoHosts, two_hosts
+from tests.crash_matrix.pace import Pace
 from tests.crash_matrix.planning import Plan
 from tests.crash_matrix.volley import Result, Volley, fire
 from tests.support.rest_actions import make_twin
@@ -19,11 +20,11 @@ async def run(
     plan: Plan, directory: Path, delay: float, note: Callable[[Result], None], until: float | None = None
 ) -> None:
     """Fire every volley of the plan, or those that can begin before `until` (of the monotonic clock); `note` hears of each."""
-    volleys, number = plan.volleys(), 0
+    volleys, number, pace = plan.volleys(), 0, Pace()
     volley = next(volleys, None)
     while volley is not None:
         async with two_hosts(directory / f"cloud-{number}", delay=delay, shelved=SHELVED) as cloud:
-            volley = await _on_one_cloud(cloud, plan, volley, volleys, note, until)
+            volley = await _on_one_cloud(cloud, plan, volley, volleys, pace, note, until)
         number += 1
 
 
@@ -32,6 +33,7 @@ async def _on_one_cloud(
     plan: Plan,
     volley: Volley,
     volleys: Iterator[Volley],
+    pace: Pace,
     note: Callable[[Result], None],
     until: float | None,
 ) -> Volley | None:
@@ -39,7 +41,7 @@ async def _on_one_cloud(
     image = await image_of(cloud)
     following: Volley | None = volley
     while following is not None and (until is None or time.monotonic() < until):
-        result = await fire(cloud, following, image)
+        result = await fire(cloud, following, image, pace)
         plan.met(result)
         note(result)
         following = next(volleys, None)

@@ -13,6 +13,7 @@ FAILED: Final = "failed"  # it ended with a fault, and the server is what it was
 BROKEN: Final = "broken"  # it ended with a fault, and the server is in error
 NOTHING: Final = "nothing"  # the client was not told that it was accepted, and it was not
 WRONG: Final = "wrong"
+_DELETES: Final = frozenset({"delete", "forceDelete"})
 _TOLERATED: Final = (ACCEPTED, UNCLEAR, "503")
 
 
@@ -30,6 +31,8 @@ def verdict(rider: Rider, world: World) -> Verdict:
     """What became of a rider's action, once everything is settled."""
     server_id = rider.server_id or _id_of(rider, world)
     mine = [task for task in world.tasks if task.server_id == server_id][rider.ordered_before :]
+    if rider.trial.takes_over:  # which may have been accepted although nobody was told so
+        mine = [task for task in mine if task.action in _DELETES]
     server = world.servers.get(server_id)
     vm = server.vm if server else Vm.DELETED
     if rider.answer not in _TOLERATED:
@@ -50,7 +53,7 @@ def verdict(rider: Rider, world: World) -> Verdict:
 def _of_nothing(rider: Rider, server_id: str, vm: Vm) -> Verdict:
     if rider.answer == ACCEPTED:
         return _wrong(server_id, "it was accepted, and there is no record of it")
-    if server_id and vm != rider.trial.starts:
+    if server_id and vm != rider.trial.starts and not rider.trial.takes_over:
         return _wrong(server_id, f"nothing was ordered, and the server is {vm}")
     return Verdict(server_id, NOTHING)
 

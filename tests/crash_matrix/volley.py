@@ -10,17 +10,17 @@ from signal import SIGKILL
 from typing import Final, TypeVar
 
 from novaflow.errors import ServiceUnavailable
-from tests.crash_matrix.cases import AFTER, REQUEST, Cell
+from tests.crash_matrix.cases import AFTER, DOWN, REQUEST, Cell
 from tests.crash_matrix.cloud import TwoHosts
 from tests.crash_matrix.judging import Problem, problems
-from tests.crash_matrix.orders import ACCEPTED, Rider, Standing, delete_all, launch, prepare, standings
+from tests.crash_matrix.orders import ACCEPTED, Rider, delete_all, launch, prepare, standings
+from tests.crash_matrix.pace import Pace
 from tests.crash_matrix.verdicts import Verdict, verdict
 from tests.crash_matrix.world import World, world
 from tests.support.crashes import UNFINISHED, until
 
-ALL_THERE: Final = 1.8  # seconds after which all are about where they are wanted
-A_STEP: Final = 0.3  # seconds that a server is about at one point of its way
-JITTER: Final = 0.3  # seconds that riders are ordered earlier or later
+JITTER: Final = 0.15  # seconds that riders are ordered earlier
+INTERRUPTED_WITHIN: Final = 0.8  # seconds after which another action takes over
 CLEAR_WITHIN: Final = 30.0  # seconds that audits may take once no task runs
 _GLANCE: Final = 0.005  # seconds between two looks for the leader's point
 T = TypeVar("T")
@@ -66,19 +66,16 @@ class Result:
         return not self.unowned and not any(case.problems for case in self.cases)
 
 
-async def fire(cloud: TwoHosts, volley: Volley, image: str) -> Result:
+async def fire(cloud: TwoHosts, volley: Volley, image: str, pace: Pace) -> Result:
     """Bring servers to their places, order, kill at the leader's point, wait, judge, clear up."""
     dice = random.Random(f"{volley.seed} {volley.number}")
-    riders = [
-        Rider(cell.trial, f"{volley.prefix}-{index}", _delay(cell) + (dice.uniform(-JITTER, JITTER) if index else 0.0))
-        for index, cell in enumerate([volley.leader, *volley.riders])
-    ]
+    riders = _riders(volley, pace, dice)
     await prepare(cloud, riders, volley.prefix, image)
     cloud.logged()
     async with asyncio.TaskGroup() as client:
         for rider in riders:
             client.create_task(launch(cloud, rider, image))
-        points = await _caught(cloud, volley, riders, dice)
+        points = await _caught(cloud, volley, riders, dice, pace)
         killed = time.monotonic()
         await _kill(cloud, volley.leader.victim, dice)
     await _settled(cloud)
@@ -97,28 +94,40 @@ async def fire(cloud: TwoHosts, volley: Volley, image: str) -> Result:
     return Result(volley, cases, [str(one) for one in wrong if one.server_id not in owned or not one.server_id])
 
 
-def _delay(cell: Cell) -> float:
-    """When to order it, so that everybody is about where he is wanted when the leader is."""
-    return ALL_THERE - A_STEP * cell.trial.points.index(cell.point)
+def _riders(volley: Volley, pace: Pace, dice: random.Random) -> list[Rider]:
+    """Everybody is ordered so long before as it takes to where he is wanted."""
+    cells = [volley.leader, *volley.riders]
+    there = max(pace.expected(cell) for cell in cells) + JITTER
+    delays = [
+        there - pace.expected(cell) - (dice.uniform(0, JITTER) if cell is not volley.leader else 0.0) for cell in cells
+    ]
+    return [
+        Rider(cell.trial, f"{volley.prefix}-{index}", delays[index], pause=dice.uniform(0, INTERRUPTED_WITHIN))
+        for index, cell in enumerate(cells)
+    ]
 
 
-async def _caught(cloud: TwoHosts, volley: Volley, riders: Sequence[Rider], dice: random.Random) -> dict[str, str]:
+async def _caught(
+    cloud: TwoHosts, volley: Volley, riders: Sequence[Rider], dice: random.Random, pace: Pace
+) -> dict[str, str]:
     """Where everybody is once the leader is at its point, or has passed it unseen."""
     leader, point = riders[0], volley.leader.point
-    await leader.is_ordered.wait()
-    if point == REQUEST:
-        await asyncio.sleep(dice.uniform(0, 0.03))
+    points: dict[str, str] = {}
     while True:
+        if point == REQUEST:
+            await leader.is_ordered.wait()
+            await asyncio.sleep(dice.uniform(0, 0.03))
         found = await standings(cloud, volley.prefix)
-        now = leader.point(found.get(leader.name))
-        is_refused = leader.answer not in ("", ACCEPTED) and now == REQUEST
-        if point == REQUEST or now in (point, AFTER) or is_refused:
-            return _points(riders, found)
+        for rider in riders:
+            now = rider.point(found.get(rider.name))
+            if now not in (DOWN, points.get(rider.name)):
+                pace.note(rider.trial, now, rider.seconds)
+            points[rider.name] = now
+        here = points[leader.name]
+        is_refused = leader.answer not in ("", ACCEPTED) and here == REQUEST
+        if here in (point, AFTER) or (point == REQUEST and here != DOWN) or is_refused:
+            return points
         await asyncio.sleep(_GLANCE)
-
-
-def _points(riders: Sequence[Rider], found: dict[str, Standing]) -> dict[str, str]:
-    return {rider.name: rider.point(found.get(rider.name)) for rider in riders}
 
 
 async def _kill(cloud: TwoHosts, victim: str, dice: random.Random) -> None:
