@@ -3,9 +3,12 @@
 import xml.etree.ElementTree as ET
 from typing import Final
 
+import msgspec
+
 from novaflow.models import Value
-from novaflow.virt.domain_facts import Machine, Paths
+from novaflow.virt.domain_facts import Machine, Paths, VolumeDisk
 from novaflow.virt.hardware import Hardware
+from novaflow.virt.volume_files import free_device
 
 AGENT: Final = "org.qemu.guest_agent.0"
 _LETTERS: Final = "abcdefgh"
@@ -27,6 +30,7 @@ def devices(paths: Paths, machine: Machine, hardware: Hardware, server_id: str) 
     if machine.emulator:
         ET.SubElement(found, "emulator").text = machine.emulator
     _add_disks(found, _disks(paths, hardware), hardware)
+    _add_volumes(found, paths.volumes)
     serial = ET.SubElement(found, "serial", type="file")
     ET.SubElement(serial, "source", path=paths.console, append="on")
     ET.SubElement(serial, "target", port="0")
@@ -42,6 +46,22 @@ def devices(paths: Paths, machine: Machine, hardware: Hardware, server_id: str) 
     ET.SubElement(found, "controller", type="usb", model="none")
     ET.SubElement(found, "memballoon", model="none")
     return found
+
+
+def volume_disk(volume: VolumeDisk) -> ET.Element:
+    """The element of a volume, named in the guest as Nova does it: its serial number is the volume's id."""
+    element = _disk(Disk(path=volume.path, bus="virtio"), volume.device)
+    ET.SubElement(element, "serial").text = volume.volume_id
+    return element
+
+
+def _add_volumes(parent: ET.Element, volumes: tuple[VolumeDisk, ...]) -> None:
+    """A guest that is made anew may have more disks of its own: they come first."""
+    taken = {target.get("dev", "") for target in parent.iterfind("disk/target")}
+    for volume in volumes:
+        device = free_device(volume.device, taken)
+        taken.add(device)
+        parent.append(volume_disk(msgspec.structs.replace(volume, device=device)))
 
 
 def _disks(paths: Paths, hardware: Hardware) -> list[Disk]:
@@ -70,16 +90,22 @@ def _add_disks(parent: ET.Element, disks: list[Disk], hardware: Hardware) -> Non
 
 
 def _add_disk(parent: ET.Element, disk: Disk, target: str, quotas: dict[str, int]) -> None:
-    element = ET.SubElement(parent, "disk", type="file", device="disk")
-    ET.SubElement(element, "driver", name="qemu", type=disk.format, cache="writeback", discard="unmap")
-    ET.SubElement(element, "source", file=disk.path)
-    ET.SubElement(element, "target", dev=target, bus=disk.bus)
+    element = _disk(disk, target)
+    parent.append(element)
     if quotas:
         tune = ET.SubElement(element, "iotune")
         for name, value in quotas.items():
             ET.SubElement(tune, name.removeprefix("disk_")).text = str(value)
     if disk.is_readonly:
         ET.SubElement(element, "readonly")
+
+
+def _disk(disk: Disk, target: str) -> ET.Element:
+    element = ET.Element("disk", type="file", device="disk")
+    ET.SubElement(element, "driver", name="qemu", type=disk.format, cache="writeback", discard="unmap")
+    ET.SubElement(element, "source", file=disk.path)
+    ET.SubElement(element, "target", dev=target, bus=disk.bus)
+    return element
 
 
 def _agent(machine: Machine, server_id: str) -> ET.Element:

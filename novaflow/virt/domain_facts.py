@@ -21,6 +21,14 @@ class Machine(Value, frozen=True, kw_only=True):
     agent_directory: str = ""  # of the sockets to guest agents; empty lets libvirt choose
 
 
+class VolumeDisk(Value, frozen=True, kw_only=True):
+    """A volume that a guest has; `device` is what it wants to be (vdb)."""
+
+    volume_id: str
+    path: str
+    device: str
+
+
 class Paths(Value, frozen=True, kw_only=True):
     """A guest's files; an empty one is not there."""
 
@@ -31,3 +39,4 @@ class Paths(Value, frozen=True, kw_only=True):
     ephemeral: str = ""
     swap: str = ""
     config_drive: str = ""
+    volumes: tuple[VolumeDisk, ...] = ()

@@ -72,6 +72,14 @@ class GuestFile(Value, frozen=True, kw_only=True):
     path: str
 
 
+class StoredVolume(Value, frozen=True, kw_only=True):
+    """A volume whose file is on this host, and the guest that has it as `device` (vdb); empty: nobody has it."""
+
+    volume_id: str
+    server_id: str = ""
+    device: str = ""
+
+
 class Incoming(Value, frozen=True, kw_only=True):
     """Where a live migration goes: made by the destination's driver, opaque to everybody but the source's driver."""
 
@@ -254,6 +262,47 @@ class Driver(Protocol):
 
     async def finish_incoming(self, server_id: str) -> None:
         """The guest has come: keep it. Fine when it is kept; raises GuestFailed when it has not come."""
+        ...
+
+    # Volumes: disks that outlive the guests. Only the host that keeps a volume's file can give it to a guest.
+
+    async def volumes(self) -> list[StoredVolume]:
+        """Every volume on this host."""
+        ...
+
+    async def make_volume(self, volume_id: str, size_gb: int, snapshot_id: str = "") -> None:
+        """Make an empty volume, or one with what a snapshot of this host holds; fine when there is one of that id. Raises GuestFailed."""
+        ...
+
+    async def remove_volume(self, volume_id: str) -> None:
+        """Remove a volume; fine when there is none. Raises GuestFailed when a guest has it."""
+        ...
+
+    async def attach_volume(self, server_id: str, volume_id: str, device: str) -> str:
+        """Give a guest the volume as a virtio disk, at once when it runs; answers the device (vdb), which is `device` where that is free.
+
+        The guest keeps it over every stop, start and reboot, also when it is spawned again, until it is destroyed. Fine when it
+        has it. Raises GuestFailed, leaving it without, also when another guest has the volume.
+        """
+        ...
+
+    async def detach_volume(self, server_id: str, volume_id: str, timeout: float) -> None:
+        """Take the volume from the guest; fine when it does not have it, or there is no such guest.
+
+        A guest that runs is asked. One that has not let go after `timeout` seconds keeps it: GuestFailed.
+        """
+        ...
+
+    async def volume_snapshots(self) -> list[str]:
+        """The ids of the snapshots of volumes on this host."""
+        ...
+
+    async def snapshot_volume(self, volume_id: str, snapshot_id: str) -> None:
+        """Keep what is on a volume now, also while a guest writes to it; fine when there is a snapshot of that id. Raises GuestFailed."""
+        ...
+
+    async def remove_volume_snapshot(self, snapshot_id: str) -> None:
+        """Remove a snapshot; fine when there is none. Volumes that were made of it stay."""
         ...
 
     # Looking at the guest.

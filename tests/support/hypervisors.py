@@ -64,6 +64,13 @@ class Hypervisor:
             while await self.driver.power(server_id) != power:
                 await asyncio.sleep(0.02)
 
+    async def devices(self, server_id: str) -> set[str]:
+        """The names of the disks that a running guest has."""
+        if isinstance(self.driver, FakeDriver):
+            mine = {volume.device for volume in await self.driver.volumes() if volume.server_id == server_id}
+            return mine | self.driver.inside(server_id).drives.keys()
+        return set((await self.driver.diagnostics(server_id)).disks)
+
     async def restart(self) -> None:
         """Another process takes over the host."""
         await self.driver.close()
@@ -99,11 +106,15 @@ async def hypervisor_of(kind: str, directory: Path) -> AsyncIterator[Hypervisor]
 
 
 async def clear(driver: Driver) -> None:
-    """Remove every guest and every parked one."""
+    """Remove every guest and every parked one, and what outlives them."""
     for guest in await driver.guests():
         await driver.destroy(guest.server_id)
     for server_id in await driver.parked():
         await driver.destroy(server_id)
+    for volume in await driver.volumes():
+        await driver.remove_volume(volume.volume_id)
+    for snapshot_id in await driver.volume_snapshots():
+        await driver.remove_volume_snapshot(snapshot_id)
 
 
 def _fake(directory: Path, image: DiskImage, rescue: BootSource) -> Hypervisor:

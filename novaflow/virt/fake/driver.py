@@ -14,9 +14,10 @@ from novaflow.virt.fake.moving import Moving
 from novaflow.virt.fake.remembering import Remembering
 from novaflow.virt.fake.rescuing import Rescuing
 from novaflow.virt.fake.showing import Showing
+from novaflow.virt.fake.storing import Storing
 
 
-class FakeDriver(Living, Remembering, Rescuing, Moving, Migrating, Showing):
+class FakeDriver(Living, Remembering, Rescuing, Moving, Migrating, Storing, Showing):
     """Driver over a directory of its own. `answers_power_button` is False for guests that ignore being asked."""
 
     def __init__(

@@ -19,6 +19,7 @@ from novaflow.virt.fake.guest import FakeGuest, booted, went_on
 from novaflow.virt.image_facts import Format, Refused
 from novaflow.virt.interruptions import Interruptions
 from novaflow.virt.locks import GuestLocks
+from novaflow.virt.volume_files import VolumeFiles
 
 Before = Callable[[str, str], Awaitable[None]]
 """Awaited with (operation, server id) before the driver does anything; may wait, or raise GuestFailed."""
@@ -54,6 +55,7 @@ class FakeHost:
         self.delays = delays
         self.answers_power_button = answers_power_button
         self.files = HostFiles(directory)
+        self.volumes = VolumeFiles(directory)
         self.events = PowerEvents()
         self.copying = Interruptions()
         self._before = before

@@ -34,6 +34,7 @@ class Living:
             was_here = self._host.get(server_id)
             self._host.forget(server_id)
             self._host.files.forget_parked(server_id)
+            self._host.volumes.let_go_of(server_id)
             if was_here:
                 self._host.tell(server_id, Power.SHUTDOWN)
 

@@ -7,7 +7,10 @@ import threading
 from collections.abc import AsyncIterator
 from typing import Final
 
+import msgspec
+
 from novaflow.virt.checks import GIB, check_adoption, check_size, check_spec
+from novaflow.virt.domain_facts import VolumeDisk
 from novaflow.virt.domain_xml import build_domain
 from novaflow.virt.driver import GuestFile, GuestSpec
 from novaflow.virt.hardware import read_hardware
@@ -56,12 +59,13 @@ async def adopt(host: LibvirtHost, guest: GuestSpec, files: list[GuestFile], *, 
 
 
 async def destroy(host: LibvirtHost, server_id: str) -> None:
-    """Stop it, forget it, remove its files, parked ones too. A domain of that id that is not ours is left alone."""
+    """Stop it, forget it, remove its files, parked ones too; its volumes stay. A domain of that id that is not ours is left alone."""
     host.copying.interrupt(server_id)
     async with host.working("destroy", server_id):
         with contextlib.suppress(domains.NotOurs):
             await see_through(clear(host, server_id))
         await see_through(asyncio.to_thread(host.files.remove_parked, server_id))
+        await see_through(asyncio.to_thread(host.volumes.let_go_of, server_id))
 
 
 async def clear(host: LibvirtHost, server_id: str) -> None:
@@ -82,7 +86,16 @@ def domain_of(host: LibvirtHost, guest: GuestSpec) -> str:
     hardware = read_hardware(guest.flavor, guest.properties)
     if hardware.cpu_quotas and not host.machine.has_cgroups:
         host.notice("quota:cpu_* of flavors is ignored: this libvirt has no control groups")
-    return build_domain(guest, host.files.paths(guest.server_id), host.machine, host.owner)
+    paths = msgspec.structs.replace(host.files.paths(guest.server_id), volumes=volumes_of(host, guest.server_id))
+    return build_domain(guest, paths, host.machine, host.owner)
+
+
+def volumes_of(host: LibvirtHost, server_id: str) -> tuple[VolumeDisk, ...]:
+    """The volumes that are noted as the guest's."""
+    return tuple(
+        VolumeDisk(volume_id=one.volume_id, path=str(host.volumes.disk(one.volume_id)), device=one.device)
+        for one in host.volumes.of(server_id)
+    )
 
 
 @contextlib.asynccontextmanager

@@ -18,7 +18,16 @@ from novaflow.states import Power
 from novaflow.virt import kvm
 from novaflow.virt.checks import GIB
 from novaflow.virt.domain_facts import Machine
-from novaflow.virt.driver import BootSource, Console, Diagnostics, GuestFile, GuestSpec, GuestState, Incoming
+from novaflow.virt.driver import (
+    BootSource,
+    Console,
+    Diagnostics,
+    GuestFile,
+    GuestSpec,
+    GuestState,
+    Incoming,
+    StoredVolume,
+)
 from novaflow.virt.events import PowerEvents
 from novaflow.virt.libvirt import (
     agent,
@@ -34,6 +43,7 @@ from novaflow.virt.libvirt import (
     rescue,
     screens,
     snapshots,
+    volumes,
 )
 from novaflow.virt.libvirt.connection import Connection, release, share
 from novaflow.virt.libvirt.embed import prepare_root
@@ -209,6 +219,40 @@ class LibvirtDriver:
     async def finish_incoming(self, server_id: str) -> None:
         """All of it is here."""
         await arrivals.finish_incoming(self._host, server_id)
+
+    async def volumes(self) -> list[StoredVolume]:
+        """By their directories."""
+        with failures("volumes", f"host {self._host.name}"):
+            return await asyncio.to_thread(self._host.volumes.all)
+
+    async def make_volume(self, volume_id: str, size_gb: int, snapshot_id: str = "") -> None:
+        """By qemu-img."""
+        await volumes.make(self._host, volume_id, size_gb, snapshot_id)
+
+    async def remove_volume(self, volume_id: str) -> None:
+        """Its directory goes."""
+        await volumes.remove(self._host, volume_id)
+
+    async def attach_volume(self, server_id: str, volume_id: str, device: str) -> str:
+        """To the definition, and to the QEMU that runs."""
+        return await volumes.attach(self._host, server_id, volume_id, device)
+
+    async def detach_volume(self, server_id: str, volume_id: str, timeout: float) -> None:
+        """From the QEMU that runs, when the guest lets go; then from the definition."""
+        await volumes.detach(self._host, server_id, volume_id, timeout)
+
+    async def volume_snapshots(self) -> list[str]:
+        """By their files."""
+        with failures("volume_snapshots", f"host {self._host.name}"):
+            return await asyncio.to_thread(self._host.volumes.all_snapshots)
+
+    async def snapshot_volume(self, volume_id: str, snapshot_id: str) -> None:
+        """Copied as the root disk is."""
+        await volumes.snapshot(self._host, volume_id, snapshot_id)
+
+    async def remove_volume_snapshot(self, snapshot_id: str) -> None:
+        """Its file goes."""
+        await volumes.remove_snapshot(self._host, snapshot_id)
 
     async def console_output(self, server_id: str, max_bytes: int) -> bytes:
         """The end of console.log."""

@@ -16,6 +16,7 @@ from novaflow.virt.libvirt.connection import Connection
 from novaflow.virt.libvirt.failures import failures
 from novaflow.virt.libvirt.route import Route
 from novaflow.virt.locks import GuestLocks
+from novaflow.virt.volume_files import VolumeFiles
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,6 +29,7 @@ class LibvirtHost:
         self.name = name
         self.route = route
         self.files = InstanceFiles(directory / name)
+        self.volumes = VolumeFiles(directory / name)
         self.owner = Owner(host=name, directory=str(self.files.directory))
         self.machine = Machine(virt_type="qemu", emulator="")
         self.known: set[str] = set()  # ids of our guests, whose events are told

@@ -15,7 +15,9 @@ from novaflow.virt.instance_files import DEFINITION, InstanceFiles
 from novaflow.virt.libvirt import domains
 from novaflow.virt.libvirt.connection import Connection
 
-COPYING: Final = "copying"  # holds the path of the file that a snapshot is being written to
+COPYING: Final = (
+    "copying"  # holds the path of the file that a snapshot is being written to, and that of the disk, a line each
+)
 LEAVING: Final = "leaving"  # to be with a guest that migrates; holds where to
 _ABORT_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.05
@@ -27,7 +29,8 @@ async def clear(connection: Connection, files: InstanceFiles, owner: Owner, serv
     """Make the guest what it was before an interrupted snapshot or migration. Nearly free where there is nothing to do."""
     marker, leaving = files.of(server_id) / COPYING, files.of(server_id) / LEAVING
     if marker.exists():
-        await connection.run(end_copy, owner, server_id, str(files.of(server_id) / "disk"))
+        disk = marker.read_text().partition("\n")[2]
+        await connection.run(end_copy, owner, server_id, disk or str(files.of(server_id) / "disk"))
         await asyncio.to_thread(_remove, marker)
     if leaving.exists():
         await connection.run(end_job, owner, server_id)
@@ -82,7 +85,7 @@ def is_at_work(domain: libvirt.virDomain) -> bool:
 
 
 def _remove(marker: Path) -> None:
-    Path(marker.read_text()).unlink(missing_ok=True)
+    Path(marker.read_text().partition("\n")[0]).unlink(missing_ok=True)
     marker.unlink()
 
 

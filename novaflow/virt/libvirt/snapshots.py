@@ -33,18 +33,24 @@ async def snapshot(host: LibvirtHost, server_id: str, path: Path) -> None:
     async with host.working("snapshot", server_id):
         with host.copying.allowed(server_id):
             disk = host.files.of(server_id) / "disk"
-            is_on = await host.run(_is_on, server_id)
+            await host.run(domains.must_find, server_id)
             if not disk.exists():
                 raise Refused("the guest has no root disk")
-            if not (is_on and await _copy_live(host, server_id, disk, path)):
-                await flatten(disk, path)
+            await copy(host, server_id, disk, path)
+
+
+async def copy(host: LibvirtHost, server_id: str, disk: Path, path: Path) -> None:
+    """Write one of the guest's disks to `path`; the caller works on the guest."""
+    is_on = await host.run(domains.is_on, server_id)
+    if not (is_on and await _copy_live(host, server_id, disk, path)):
+        await flatten(disk, path)
 
 
 async def _copy_live(host: LibvirtHost, server_id: str, disk: Path, path: Path) -> bool:
     """False when the guest went off meanwhile."""
     part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)
-    write_whole(host.files.of(server_id) / leftovers.COPYING, str(part))
+    write_whole(host.files.of(server_id) / leftovers.COPYING, f"{part}\n{disk}")
     try:
         is_whole = await jobs.watch(
             host,
@@ -75,15 +81,11 @@ async def _mirrored(host: LibvirtHost, server_id: str, disk: str, target: Path) 
     return await host.run(domains.is_on, server_id)  # or else QEMU may have ended before it wrote the last of the file
 
 
-def _is_on(link: libvirt.virConnect, owner: Owner, server_id: str) -> bool:
-    return domains.is_active(domains.must_find(link, owner, server_id))
-
-
 def _begin(link: libvirt.virConnect, owner: Owner, server_id: str, disk: str, target: str) -> None:
     domain = domains.must_run(link, owner, server_id)
     device = domains.target_of(domain, disk)
     if not device:
-        raise Refused("the guest runs without its root disk")
+        raise Refused("the guest runs without this disk")
     copy = ET.Element("disk", type="file")
     ET.SubElement(copy, "driver", type="qcow2")
     ET.SubElement(copy, "source", file=target)
