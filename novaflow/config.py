@@ -50,6 +50,9 @@ class Api(Section, frozen=True, kw_only=True):
     token_cache_seconds: float = 10.0
     default_availability_zone: str = "nova"
     url: str = ""
+    ec2_host: str = "127.0.0.1"
+    ec2_port: int = 8773
+    ec2_url: str = ""
 
 
 class Procedure(Section, frozen=True, kw_only=True, omit_defaults=True):
@@ -139,6 +142,8 @@ class Network(Section, frozen=True, kw_only=True):
 
     name: str = "private"
     cidr: str = "10.0.0.0/16"
+    floating_pool: str = "nova"
+    floating_cidr: str = "203.0.113.0/24"  # of RFC 5737: kept and shown, not routed
 
 
 class Compute(Section, frozen=True, kw_only=True):
@@ -239,6 +244,11 @@ class Config(Section, frozen=True, kw_only=True):
     def api_url(self) -> str:
         """Where nova-api is found, without a version."""
         return self.api.url or f"http://{self.api.host}:{self.api.port}"
+
+    @property
+    def ec2_url(self) -> str:
+        """Where the EC2 API is found, with Icehouse's path."""
+        return self.api.ec2_url or f"http://{self.api.ec2_host}:{self.api.ec2_port}/services/Cloud"
 
     @property
     def database_url(self) -> str:

@@ -179,6 +179,7 @@ def addresses(config: Config) -> dict[str, str]:
         "identity (admin)": f"http://{config.identity.host}:{config.identity.admin_port}/v3",
         "image": config.image_url,
         "compute": f"{config.api_url}/v2.1",
+        "ec2": config.ec2_url,
     }
 
 

@@ -19,6 +19,7 @@ from services.broker import with_whole_paths
 from services.bus_settings import bus_settings
 
 EFFECTIVE: Final = "effective.toml"
+PORTS: Final = 5  # that a cloud listens on
 _SYNC_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "mysql": "mysql+asyncmy", "mariadb": "mysql+asyncmy"}
 
 
@@ -76,14 +77,15 @@ def async_url(url: str) -> str:
 
 
 def with_ports(config: Config, base: int) -> Config:
-    """`config` on four ports from `base` on (identity, identity admin, image, compute), or on free ones for 0."""
-    identity, admin, image, api = free_ports(config.api.host, 4) if base == 0 else range(base, base + 4)
+    """`config` on PORTS ports from `base` on (identity, identity admin, image, compute, EC2), or on free ones for 0."""
+    found = free_ports(config.api.host, PORTS) if base == 0 else range(base, base + PORTS)
+    identity, admin, image, api, ec2 = found
     replace = msgspec.structs.replace
     return replace(
         config,
         identity=replace(config.identity, port=identity, admin_port=admin),
         image=replace(config.image, port=image),
-        api=replace(config.api, port=api),
+        api=replace(config.api, port=api, ec2_port=ec2),
     )
 
 

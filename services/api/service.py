@@ -8,6 +8,7 @@ from novaflow.clock import Clock
 from novaflow.config import Config
 from novaflow.db.aggregates import Aggregates
 from novaflow.db.database import Database
+from novaflow.db.ec2_ids import Ec2Ids
 from novaflow.db.flavors import Flavors
 from novaflow.db.hosts import Hosts
 from novaflow.db.keypairs import KeyPairs
@@ -33,6 +34,9 @@ from novaflow.operations.services import ServiceOperations
 from novaflow.operations.usage import UsageOperations
 from rpc.bus import Bus
 from rpc.tracing import Tracer
+from services.api.ec2 import app as ec2_app
+from services.api.ec2.auth import signature_verifier, signed_by_key
+from services.api.ec2.frame import Ec2Api
 from services.api.openstack.app import create_app, is_public
 from services.api.openstack.frame import Api
 from services.auth import authenticated, token_verifier
@@ -47,7 +51,7 @@ BINARY: Final = "nova-api"
 
 @asynccontextmanager
 async def api(runtime: Runtime) -> AsyncIterator[None]:
-    """Serve the Compute API until the block ends. Raises PortTaken."""
+    """Serve the Compute API and the EC2 API until the block ends. Raises PortTaken."""
     tracer, database, bus = runtime.tracer(BINARY), await runtime.database(), await runtime.bus(BINARY)
     recorded = traced_transitions(tracer)
     async with (
@@ -76,8 +80,32 @@ async def _serving(
         trace=traced(tracer),
         authenticate=authenticated(token_verifier(runtime, tracer), public=is_public),
     )
-    async with serving(app, config.api.host, config.api.port):
+    ec2 = ec2_app.create_app(
+        assemble_ec2(resources, database),
+        trace=traced(tracer),
+        authenticate=signed_by_key(signature_verifier(runtime, tracer)),
+    )
+    async with (
+        serving(app, config.api.host, config.api.port),
+        serving(ec2, config.api.ec2_host, config.api.ec2_port),
+    ):
         yield
+
+
+def assemble_ec2(api: Api, database: Database) -> Ec2Api:
+    """The same operations for the EC2 API, with what it keeps for itself."""
+    return Ec2Api(
+        config=api.config,
+        clock=api.clock,
+        ids=Ec2Ids(database),
+        servers=api.servers,
+        boots=api.boots,
+        server_actions=api.server_actions,
+        flavors=api.flavors,
+        keypairs=api.keypairs,
+        quotas=api.quotas,
+        services=api.services,
+    )
 
 
 def assemble(

@@ -42,7 +42,11 @@ _DOWN_TIMEOUT: Final = 90.0  # seconds a cloud may take to drain
 )
 @click.option("--hosts", type=click.IntRange(min=1), help="Compute hosts to run [default: 1].")
 @state_dir_option
-@click.option("--port-base", type=click.IntRange(0, 65531), help="Listen on four ports from here; 0 takes free ones.")
+@click.option(
+    "--port-base",
+    type=click.IntRange(0, 65536 - settings.PORTS),
+    help=f"Listen on {settings.PORTS} ports from here; 0 takes free ones.",
+)
 @metrics_port_option
 @click.option("--config", "config_path", type=click.Path(path_type=Path, dir_okay=False), help="A novaflow.toml.")
 @click.option("--processes", is_flag=True, help="Every service as its own process, supervised.")

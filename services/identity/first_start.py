@@ -71,6 +71,7 @@ def _catalogue(config: Config, port: int, admin_port: int) -> Iterable[tuple[Ser
         ("image", "glance", config.image_url),
         ("compute", "nova", f"{config.api_url}/v2.1"),
         ("compute_legacy", "nova_legacy", f"{config.api_url}/v2/$(project_id)s"),
+        ("ec2", "ec2", config.ec2_url),
     ):
         yield _entry(config, kind, name, dict.fromkeys(identity, url))
 
@@ -89,4 +90,5 @@ _DESCRIPTIONS: Final = {
     "image": "Image Service",
     "compute": "Compute Service",
     "compute_legacy": "Compute Service (Legacy 2.0)",
+    "ec2": "EC2 Compatibility Layer",
 }

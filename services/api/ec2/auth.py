@@ -35,12 +35,12 @@ log = logging.getLogger(__name__)
 
 
 class _Refusal(msgspec.Struct, frozen=True):
-    message: str = ""
-    ec2_code: str = "AuthFailure"
+    message: str
+    ec2_code: str
 
 
 class _RefusalBody(msgspec.Struct, frozen=True):
-    error: _Refusal = _Refusal()
+    error: _Refusal
 
 
 class SignatureVerifier:
@@ -62,9 +62,13 @@ class SignatureVerifier:
                 if found is None:
                     raise Unauthorized
                 return found
-            if status < HTTPStatus.BAD_REQUEST or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            if status == HTTPStatus.NOT_FOUND:
+                raise Unauthorized  # which part of the credentials is wrong is said only of a key that is known
+            if why := _refusal(answer):
+                raise SignatureRefused(ec2_code=why.ec2_code, reason=why.message)
+            if status != HTTPStatus.UNAUTHORIZED:
                 break
-            raise _refused(answer)
+            self._service.forget(mine)
         raise ServiceUnavailable(service="identity", reason=f"it answered {status} to a question about a signature")
 
 
@@ -140,9 +144,9 @@ def signed_request(request: web.Request) -> SignedRequest:
     )
 
 
-def _refused(answer: bytes) -> SignatureRefused:
+def _refusal(answer: bytes) -> _Refusal | None:
+    """What is wrong with the signature, if that is what the answer is about: anything else is between the services."""
     try:
-        why = msgspec.json.decode(answer, type=_RefusalBody).error
+        return msgspec.json.decode(answer, type=_RefusalBody).error
     except msgspec.DecodeError:
-        why = _Refusal()
-    return SignatureRefused(ec2_code=why.ec2_code, reason=why.message or "The access credentials are not valid.")
+        return None

@@ -10,6 +10,7 @@ from typing import Final
 
 from novaflow.clock import Clock
 from novaflow.config import Config
+from novaflow.db.ec2_ids import Ec2Ids
 from novaflow.models import Context
 from novaflow.operations.flavors import FlavorOperations
 from novaflow.operations.keypairs import KeyPairOperations
@@ -30,6 +31,7 @@ class Ec2Api:
 
     config: Config
     clock: Clock
+    ids: Ec2Ids
     servers: ServerOperations
     boots: ServerBoot
     server_actions: ServerActions

@@ -36,19 +36,22 @@ def test_a_database_url_gets_the_driver_in_use(given: str, meant: str) -> None:
     assert settings.async_url(given) == meant
 
 
-def test_a_port_base_gives_four_ports_in_a_row() -> None:
+def test_a_port_base_gives_ports_in_a_row() -> None:
     config = settings.with_flags(Config(), port_base=6000)
 
-    ports = (config.identity.port, config.identity.admin_port, config.image.port, config.api.port)
-    assert ports == (6000, 6001, 6002, 6003)
+    assert _ports(config) == (6000, 6001, 6002, 6003, 6004)
 
 
-def test_port_base_zero_gives_four_different_ports() -> None:
+def test_port_base_zero_gives_different_ports() -> None:
     config = settings.with_flags(Config(), port_base=0)
 
-    ports = {config.identity.port, config.identity.admin_port, config.image.port, config.api.port}
-    assert len(ports) == 4
-    assert 0 not in ports
+    assert len(set(_ports(config))) == settings.PORTS
+    assert 0 not in _ports(config)
+
+
+def _ports(config: Config) -> tuple[int, ...]:
+    identity, api = config.identity, config.api
+    return (identity.port, identity.admin_port, config.image.port, api.port, api.ec2_port)
 
 
 def test_the_port_of_the_metrics_may_be_said_by_a_flag() -> None:

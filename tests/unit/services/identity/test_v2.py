@@ -87,7 +87,7 @@ async def test_tokens_of_both_versions_are_the_same(world: IdentityWorld) -> Non
     assert (await world.ask("HEAD", f"/v2.0/tokens/{old}?belongsTo={tenant}")).status == 200
     assert (await world.ask("GET", f"/v2.0/tokens/{old}?belongsTo=other")).status == 401
     points = (await world.get(f"/v2.0/tokens/{old}/endpoints"))["endpoints"]
-    assert {point["type"] for point in points} == {"identity", "image", "compute", "compute_legacy"}
+    assert {point["type"] for point in points} == {"identity", "image", "compute", "compute_legacy", "ec2"}
     assert (await world.ask("DELETE", f"/v2.0/tokens/{old}")).status == 204
     assert (await world.ask("GET", f"/v2.0/tokens/{old}")).status == 404
 

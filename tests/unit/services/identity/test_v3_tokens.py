@@ -29,7 +29,7 @@ async def test_a_login_shows_who_where_with_which_roles_and_which_services(world
     assert token["issued_at"] == "2026-01-02T03:04:05.678901Z"
     assert token["expires_at"] == "2026-01-02T04:04:05.000000Z"
     assert len(token["audit_ids"]) == 1
-    assert {entry["type"] for entry in token["catalog"]} == {"identity", "image", "compute", "compute_legacy"}
+    assert {entry["type"] for entry in token["catalog"]} == {"identity", "image", "compute", "compute_legacy", "ec2"}
 
 
 async def test_the_span_of_a_login_has_the_audit_id_and_no_secret(world: IdentityWorld) -> None:
