@@ -8,7 +8,7 @@ import secrets
 from typing import Final
 
 from novaflow.clock import Clock
-from novaflow.errors import Missing, NotFound, SignatureRefused
+from novaflow.errors import Missing, NotFound, SignatureRefused, Unauthorized
 from novaflow.identity.ec2_requests import SignedRequest
 from novaflow.identity.ec2_signatures import verify
 from novaflow.identity.models import Ec2Credential
@@ -63,9 +63,9 @@ class Ec2Keys:
         await self._records.delete((await self._owned(user_id, access)).id)
 
     async def authenticate(self, request: SignedRequest) -> Issued:
-        """A token for whoever signed a request. Raises Missing for an unknown key, SignatureRefused, Unauthorized.
+        """A token for whoever signed a request. Raises Missing for an unknown key, else SignatureRefused.
 
-        The last is for a user or project that is disabled, and for a user without a role on the project.
+        Refused is also what a user or project signs that is disabled, and a user without a role on the project.
         """
         try:
             credential = await self._records.get(request.access)
@@ -76,7 +76,10 @@ class Ec2Keys:
         except SignatureRefused:
             await self._slow_down()
             raise
-        return await self._authority.vouch(credential.user_id, credential.project_id, EC2_METHOD)
+        try:
+            return await self._authority.vouch(credential.user_id, credential.project_id, EC2_METHOD)
+        except Unauthorized as error:
+            raise SignatureRefused(ec2_code="AuthFailure", reason="User not valid for project.") from error
 
     async def _owned(self, user_id: str, access: str) -> Ec2Credential:
         credential = await self._records.get(access)
