@@ -5,11 +5,12 @@ NOVAFLOW_MODEL_EXAMPLES (default 6) and NOVAFLOW_MODEL_STEPS (default 12) make i
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -19,16 +20,19 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from novaflow.lab.openstack import connect
 from services.detached import admin, detached
 from tests.support.model import ModelledCloud
+from tests.support.model_places import PLACES, Place
 from tests.support.rest_actions import BY_NAME, REST_ACTIONS, RestAction, is_allowed, make_twin
 
 EXAMPLES: Final = int(os.environ.get("NOVAFLOW_MODEL_EXAMPLES", "6"))
 STEPS: Final = int(os.environ.get("NOVAFLOW_MODEL_STEPS", "12"))
 SERVERS: Final = 3  # at a time
+LAST: Final = 12  # things done that are told of when something fails
 NUMBERS: Final = st.integers(0, 10_000)
 CONFIG: Final = """
 [compute]
 shelved_offload_time = 3600.0
 heartbeat_interval = 1.0
+stop_timeout = 0.5
 [conductor]
 task_lease = 20.0
 [quota]
@@ -36,36 +40,27 @@ instances = 100
 cores = 1000
 ram = 1000000
 """
-PLACES: Final = {
-    "sqlite-in-process": (),
-    "mariadb-rabbitmq": ("--processes", "--bus", "private", "--db", "private"),
-}
 
 
 @asynccontextmanager
-async def modelled(state_dir: Path, *arguments: str) -> AsyncIterator[ModelledCloud]:
-    """A cloud on two fake hosts, and its model."""
+async def modelled(state_dir: Path, where: Place) -> AsyncIterator[ModelledCloud]:
+    """A cloud of two hosts, and its model."""
     state_dir.mkdir(parents=True, exist_ok=True)
     config = state_dir / "model.toml"
     config.write_text(CONFIG)
-    more = ["--config", str(config), "--virt", "fake", "--hosts", "2", "--port-base", "0"]
-
-    def guests() -> list[tuple[str, str]]:
-        found = state_dir.glob("compute/*/guests/*.json")
-        return sorted((path.parent.parent.name, path.stem) for path in found)
-
-    async with detached([*more, *arguments], state_dir) as running, connect(admin(running)) as client:
+    arguments = ["--config", str(config), "--hosts", "2", "--port-base", "0", *where.arguments]
+    async with detached(arguments, state_dir) as running, connect(admin(running)) as client:
         facts = {"disk_format": "raw", "container_format": "bare", "visibility": "public"}
         await make_twin(client)
-        image = await client.upload_image("model", BytesIO(bytes(65536)), **facts)
-        yield ModelledCloud(client, image, guests)
+        image = await client.upload_image("model", BytesIO(where.image), **facts)
+        yield ModelledCloud(client, image, partial(where.guests, state_dir))
 
 
 @contextmanager
-def running(state_dir: Path, *arguments: str) -> Iterator[tuple[asyncio.Runner, ModelledCloud]]:
+def running(state_dir: Path, where: Place) -> Iterator[tuple[asyncio.Runner, ModelledCloud]]:
     """The same for hypothesis, whose machines know no event loop."""
     with asyncio.Runner() as runner:
-        cloud = modelled(state_dir, *arguments)
+        cloud = modelled(state_dir, where)
         model = runner.run(cloud.__aenter__())
         try:
             yield runner, model
@@ -78,6 +73,17 @@ class Lives(RuleBasedStateMachine):
 
     runner: ClassVar[asyncio.Runner]
     cloud: ClassVar[ModelledCloud]
+    lacks: ClassVar[frozenset[str]]
+    failures: ClassVar[list[BaseException]]
+
+    def live(self, life: Coroutine[Any, Any, object]) -> None:
+        """Run it, and keep what goes wrong: hypothesis tries that once more, and a real cloud may do it right then."""
+        try:
+            self.runner.run(life)
+        except Exception as error:
+            error.add_note("\n".join(self.cloud.story[-LAST:]))
+            self.failures.append(error)
+            raise
 
     def any_server(self, number: int) -> str:
         """One of those that are alive."""
@@ -86,30 +92,31 @@ class Lives(RuleBasedStateMachine):
     def any_action(self, server_id: str, number: int, *, allowed: bool = True) -> RestAction:
         """One that does not end the server, unless nothing else is possible."""
         server = self.cloud.alive[server_id]
-        fitting = [action for action in REST_ACTIONS if action.body and is_allowed(action, server) is allowed]
+        actions = [action for action in REST_ACTIONS if action.body and action.name not in self.lacks]
+        fitting = [action for action in actions if is_allowed(action, server) is allowed]
         return fitting[number % len(fitting)] if fitting else BY_NAME["delete"]
 
     @precondition(lambda self: len(self.cloud.alive) < SERVERS)
     @rule()
     def boot(self) -> None:
         """One more server."""
-        self.runner.run(self.cloud.boot())
+        self.live(self.cloud.boot())
 
     @precondition(lambda self: bool(self.cloud.alive))
     @rule(server=NUMBERS, first=NUMBERS, second=NUMBERS)
     def act_twice(self, server: int, first: int, second: int) -> None:
         """Two actions that are possible, one after the other."""
         server_id = self.any_server(server)
-        self.runner.run(self.cloud.act(server_id, self.any_action(server_id, first)))
+        self.live(self.cloud.act(server_id, self.any_action(server_id, first)))
         if server_id in self.cloud.alive:
-            self.runner.run(self.cloud.act(server_id, self.any_action(server_id, second)))
+            self.live(self.cloud.act(server_id, self.any_action(server_id, second)))
 
     @precondition(lambda self: bool(self.cloud.alive))
     @rule(server=NUMBERS, action=NUMBERS)
     def be_refused(self, server: int, action: int) -> None:
         """An action that is not possible now."""
         server_id = self.any_server(server)
-        self.runner.run(self.cloud.act(server_id, self.any_action(server_id, action, allowed=False)))
+        self.live(self.cloud.act(server_id, self.any_action(server_id, action, allowed=False)))
 
     @precondition(lambda self: bool(self.cloud.alive))
     @rule(server=NUMBERS, one=NUMBERS, other=NUMBERS)
@@ -117,39 +124,42 @@ class Lives(RuleBasedStateMachine):
         """Two clients who do not know of each other."""
         server_id = self.any_server(server)
         actions = self.any_action(server_id, one), self.any_action(server_id, other)
-        self.runner.run(self.cloud.both(server_id, *actions))
+        self.live(self.cloud.both(server_id, *actions))
 
     @precondition(lambda self: len(self.cloud.alive) == SERVERS)
     @rule(server=NUMBERS, action=NUMBERS, pause=st.floats(0.0, 0.2))
     def delete_in_the_middle(self, server: int, action: int, pause: float) -> None:
         """Somebody changes their mind."""
         server_id = self.any_server(server)
-        self.runner.run(self.cloud.interrupt(server_id, self.any_action(server_id, action), pause))
+        self.live(self.cloud.interrupt(server_id, self.any_action(server_id, action), pause))
 
     @invariant()
     def everything_is_true(self) -> None:
         """What must be so whenever nothing is being done."""
-        self.runner.run(self.cloud.check())
+        self.live(self.cloud.check())
 
     def teardown(self) -> None:
         """Everything goes, and nothing is left."""
-        self.runner.run(self.cloud.end())
+        self.live(self.cloud.end())
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("place", PLACES)
-def test_random_lives_of_servers_go_by_the_table(place: str, tmp_path: Path) -> None:
-    with running(tmp_path / "state", *PLACES[place]) as (runner, cloud):
-        Lives.runner, Lives.cloud = runner, cloud
-        run_state_machine_as_test(
-            Lives,
-            settings=settings(
-                max_examples=EXAMPLES,
-                stateful_step_count=STEPS,
-                deadline=None,
-                derandomize="NOVAFLOW_MODEL_EXAMPLES" not in os.environ,
-                suppress_health_check=list(HealthCheck),
-                phases=(Phase.generate,),  # a cloud is too slow a thing to shrink what it failed at
-                print_blob=True,
-            ),
-        )
+def test_random_lives_of_servers_go_by_the_table(place: str, state_dir: Path) -> None:
+    where = PLACES[place]
+    where.need()
+    choice = settings(
+        max_examples=max(1, EXAMPLES // where.slowness),
+        stateful_step_count=STEPS,
+        deadline=None,
+        derandomize="NOVAFLOW_MODEL_EXAMPLES" not in os.environ,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate,),  # a cloud is too slow a thing to shrink what it failed at
+        print_blob=True,
+    )
+    with running(state_dir, where) as (runner, cloud):
+        Lives.runner, Lives.cloud, Lives.lacks, Lives.failures = runner, cloud, where.lacks, []
+        try:
+            run_state_machine_as_test(Lives, settings=choice)
+        except Exception as error:
+            raise (Lives.failures or [error])[0] from error

@@ -28,11 +28,13 @@ class ModelledCloud:
     alive: dict[str, Shown] = field(default_factory=dict)  # as shown when they were settled last
     origins: dict[str, tuple[str, str]] = field(default_factory=dict)  # host and flavor before the last resize
     made: int = 0
+    story: list[str] = field(default_factory=list)  # what was done so far
 
     async def boot(self, **more: object) -> Shown:
         """A new server, once it is active."""
         self.made += 1
         server_id = await self.client.boot(f"model-{self.made}", self.image, "1", networks="auto", **more)
+        self.story.append(f"{server_id} boots")
         self.alive[server_id] = server = await self.settled(server_id)
         assert place(server) == (Vm.ACTIVE, Task.IDLE), server.get("fault")
         return server
@@ -40,6 +42,7 @@ class ModelledCloud:
     async def act(self, server_id: str, action: RestAction) -> None:
         """Order an action of a settled server: it is refused, or leads where the table says."""
         before = self.alive[server_id]
+        self.story.append(f"{server_id} {_state(before)}: {action}")
         if not is_allowed(action, before):
             assert await self.refusal(server_id, action) == HTTPStatus.CONFLICT
             assert _facts(await self.settled(server_id)) == _facts(before)
@@ -63,6 +66,7 @@ class ModelledCloud:
     async def interrupt(self, server_id: str, action: RestAction, pause: float) -> None:
         """Order an action and, whatever comes of it, a delete a moment later."""
         before = self.alive[server_id]
+        self.story.append(f"{server_id} {_state(before)}: {action}, deleted {pause:.3f} s later")
         if is_allowed(action, before):
             await order(self.client, action, before, self.image)
         await asyncio.sleep(pause)
@@ -72,6 +76,7 @@ class ModelledCloud:
     async def both(self, server_id: str, one: RestAction, other: RestAction) -> None:
         """Order two actions of one server at the same moment: at most one is accepted, and that one ends as it must."""
         before = self.alive[server_id]
+        self.story.append(f"{server_id} {_state(before)}: {one} and {other} at once")
         answers = await asyncio.gather(
             *(order(self.client, action, before, self.image) for action in (one, other)), return_exceptions=True
         )
@@ -191,6 +196,10 @@ class ModelledCloud:
     async def _room_found(self) -> object:
         hypervisors = (await self.client.ask("GET", f"{self.client.compute}/os-hypervisors/detail"))["hypervisors"]
         return {one["service"]["host"]: one["memory_mb_used"] for one in hypervisors if one["memory_mb_used"]}
+
+
+def _state(server: Shown) -> str:
+    return f"{server['OS-EXT-STS:vm_state']} on {server['OS-EXT-SRV-ATTR:host']}"
 
 
 def _larger(sizes: list[tuple[int, int]]) -> tuple[int, int]:
