@@ -45,7 +45,7 @@ async def flatten(source: Path, target: Path) -> None:
     part = target.with_name(f"{target.name}.part")
     try:
         await _run("convert", "-p", "-U", "-f", "qcow2", "-O", "qcow2", str(source), str(part), seconds=STALL_SECONDS)
-        await asyncio.to_thread(part.replace, target)
+        part.replace(target)  # at once, so that whoever is cancelled has no file
     finally:
         part.unlink(missing_ok=True)
 

@@ -47,10 +47,12 @@ async def copy(host: LibvirtHost, server_id: str, disk: Path, path: Path) -> Non
 
 
 async def _copy_live(host: LibvirtHost, server_id: str, disk: Path, path: Path) -> bool:
-    """False when the guest went off meanwhile."""
+    """False when the guest went off meanwhile. Once the file has its name nothing waits any more, so nothing is cancelled."""
     part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)
-    write_whole(host.files.of(server_id) / leftovers.COPYING, f"{part}\n{disk}")
+    marker = host.files.of(server_id) / leftovers.COPYING
+    write_whole(marker, str(part))
+    is_done = False
     try:
         is_whole = await jobs.watch(
             host,
@@ -60,14 +62,16 @@ async def _copy_live(host: LibvirtHost, server_id: str, disk: Path, path: Path) 
             end=partial(leftovers.end_copy, disk=str(disk)),
         )
         if is_whole:
-            await asyncio.to_thread(part.replace, path)
+            part.replace(path)
+            marker.unlink()
+            is_done = True
     except libvirt.libvirtError:
         if await host.run(domains.is_on, server_id):
             raise
-        is_whole = False
     finally:
-        await see_through(leftovers.clear(host.connection, host.files, host.owner, server_id))
-    return is_whole
+        if not is_done:
+            await see_through(leftovers.clear(host.connection, host.files, host.owner, server_id))
+    return is_done
 
 
 async def _mirrored(host: LibvirtHost, server_id: str, disk: str, target: Path) -> bool:
