@@ -27,9 +27,9 @@ def state_dir() -> Iterator[Path]:
         yield path
 
 
-def printed_environment(state_dir: Path) -> dict[str, str]:
+def printed_environment(state_dir: Path, *flags: str) -> dict[str, str]:
     """What `novaflow env` tells a shell to export."""
-    command = [sys.executable, "-m", "services.cli", "env", "--state-dir", str(state_dir)]
+    command = [sys.executable, "-m", "services.cli", "env", "--state-dir", str(state_dir), *flags]
     printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
     pairs = (line.removeprefix("export ").partition("=") for line in printed.splitlines())
     return {name: shlex.split(value)[0] for name, _, value in pairs}
