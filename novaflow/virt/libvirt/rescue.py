@@ -16,10 +16,11 @@ from novaflow.virt.driver import BootSource, GuestSpec
 from novaflow.virt.hardware import read_hardware
 from novaflow.virt.image_facts import inspect
 from novaflow.virt.instance_files import CONFIG_DRIVE, write_config_drive, write_whole
-from novaflow.virt.libvirt import domains, power
+from novaflow.virt.libvirt import domains, power, wiring
 from novaflow.virt.libvirt.host import LibvirtHost
 from novaflow.virt.libvirt.waiting import see_through
 from novaflow.virt.qemu_img import create_overlay
+from novaflow.virt.wire.laid import LaidWire
 
 OWN: Final = "unrescue.xml"
 _ROOM: Final = "rescue"  # the directory of what the rescue system has
@@ -39,7 +40,7 @@ async def rescue(host: LibvirtHost, guest: GuestSpec, source: BootSource) -> Non
             write_config_drive(room, guest.config_drive)
             if source.disk and found:
                 await create_overlay(room / "disk", source.disk, found, 0)
-            xml = build_domain(with_source(guest, source), _paths(home, guest), host.machine, host.owner)
+            xml = build_domain(with_source(guest, source), _paths(home, guest, wiring.lay(host, guest)), host.machine, host.owner)
             await see_through(host.connection.run(domains.define, xml))
             await power.start(host, guest.server_id)
         except BaseException:
@@ -71,12 +72,15 @@ def _fresh_room(home: Path) -> Path:
     return room
 
 
-def _paths(home: Path, guest: GuestSpec) -> Paths:
-    there = {
-        "disk": home / _ROOM / "disk",
-        "own_disk": home / "disk",
-        "config_drive": home / _ROOM / CONFIG_DRIVE,
-    }
-    found = {name: str(path) for name, path in there.items() if path.exists()}
-    own_bus = read_hardware(guest.flavor, guest.properties).disk_bus
-    return Paths(console=str(home / "console.log"), own_bus=own_bus, **found)
+def _paths(home: Path, guest: GuestSpec, wire: LaidWire | None) -> Paths:
+    def there(path: Path) -> str:
+        return str(path) if path.exists() else ""
+
+    return Paths(
+        console=str(home / "console.log"),
+        disk=there(home / _ROOM / "disk"),
+        own_disk=there(home / "disk"),
+        own_bus=read_hardware(guest.flavor, guest.properties).disk_bus,
+        config_drive=there(home / _ROOM / CONFIG_DRIVE),
+        wire=wire,
+    )
