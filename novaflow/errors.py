@@ -73,6 +73,17 @@ class Conflict(NovaflowError):
 
 
 @dataclass(eq=False, kw_only=True)
+class TokenMismatch(NovaflowError):
+    """A client token that was used with another request."""
+
+    code = "token_mismatch"
+    status = HTTPStatus.CONFLICT
+    text = "The client token {token} was used with other arguments in a previous request."
+
+    token: str
+
+
+@dataclass(eq=False, kw_only=True)
 class Forbidden(NovaflowError):
     """The caller is known and may not do this. `rule` is the policy that says so."""
 
@@ -281,6 +292,7 @@ REGISTRY: Final[dict[str, type[NovaflowError]]] = {
         NotFound,
         Missing,
         Conflict,
+        TokenMismatch,
         Forbidden,
         Protected,
         Unauthorized,

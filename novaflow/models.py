@@ -110,6 +110,7 @@ class KeyPair(Value, frozen=True, kw_only=True):
     fingerprint: str
     type: str = "ssh"
     created_at: datetime | None = None
+    private_fingerprint: str = ""  # SHA1 of the private half, where it was made here: what EC2 shows of such a key
     id: int = 0  # a number that the database gives; clients only show it
 
 
@@ -120,6 +121,44 @@ class Address(Value, frozen=True, kw_only=True):
     ip: str
     mac: str
     version: int = 4
+
+
+class SecurityRule(Value, frozen=True, kw_only=True):
+    """What may reach the servers of a group: from the addresses of `cidr`, or from the servers of the group `source_id`.
+
+    Ports are from 1 to 65535; of icmp they are type and code, where -1 is any.
+    """
+
+    id: int
+    group_id: int
+    protocol: str  # tcp, udp or icmp
+    from_port: int
+    to_port: int
+    cidr: str | None = None
+    source_id: int | None = None
+    source_name: str = ""
+    source_project_id: str = ""
+
+
+class SecurityGroup(Value, frozen=True, kw_only=True):
+    """A project's rules of what may reach some of its servers, under a name that is the project's own."""
+
+    id: int
+    project_id: str
+    user_id: str
+    name: str
+    description: str
+    rules: tuple[SecurityRule, ...] = ()
+
+
+class FloatingAddress(Value, frozen=True, kw_only=True):
+    """An address that a project keeps, and gives to one of its servers at a time: then it stands for `fixed_ip`."""
+
+    id: int
+    ip: str
+    project_id: str
+    server_id: str | None = None
+    fixed_ip: str | None = None
 
 
 class InjectedFile(Value, frozen=True, kw_only=True):
@@ -136,6 +175,13 @@ class Fault(Value, frozen=True, kw_only=True):
     message: str
     details: str = ""
     created_at: datetime | None = None
+
+
+class ClientToken(Value, frozen=True, kw_only=True):
+    """What a client names a request by, so that sending it twice does once; `digest` is of all that it asked."""
+
+    token: str
+    digest: str
 
 
 class ServerName(Value, frozen=True, kw_only=True):
@@ -427,6 +473,9 @@ class QuotaLimits(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
     floating_ips: int = 10
     security_groups: int = 10
     security_group_rules: int = 20
+    volumes: int = 10
+    gigabytes: int = 1000  # of volumes and their snapshots
+    snapshots: int = 10
 
 
 class Usage(Value, frozen=True, kw_only=True):
@@ -437,3 +486,9 @@ class Usage(Value, frozen=True, kw_only=True):
     ram: int = 0
     key_pairs: int = 0
     server_groups: int = 0
+    floating_ips: int = 0
+    security_groups: int = 0
+    security_group_rules: int = 0  # of one group
+    volumes: int = 0
+    gigabytes: int = 0
+    snapshots: int = 0

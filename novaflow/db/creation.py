@@ -9,11 +9,11 @@ import msgspec
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from novaflow.db import server_groups, tasks, usages
+from novaflow.db import client_tokens, security_members, server_groups, tasks, usages
 from novaflow.db.ids import new_uuid, row_id
 from novaflow.db.schema.compute import server_builds, servers
 from novaflow.db.transitions import Transition, record
-from novaflow.models import Context, Flavor, Hints, ImageFacts, InjectedFile, QuotaLimits, Server, Value
+from novaflow.models import ClientToken, Context, Flavor, Hints, ImageFacts, InjectedFile, QuotaLimits, Server, Value
 from novaflow.quotas import ask_of
 from novaflow.states import SCHEDULING, Event, Power
 
@@ -48,6 +48,7 @@ class NewServer(Value, frozen=True, kw_only=True):
     force_host: str = ""
     hints: Hints = msgspec.field(default_factory=dict)
     group_id: str = ""  # the server group that it joins
+    security_groups: tuple[str, ...] = ()  # their names; none: the default one
 
     def __repr__(self) -> str:
         return f"NewServer(id={self.id!r}, name={self.name!r})"
@@ -67,16 +68,19 @@ class Creation:
     servers: tuple[Server, ...]
     history: tuple[tuple[str, Transition], ...]
     now: datetime
+    once: ClientToken | None = None
 
 
-def plan(context: Context, drafts: Sequence[NewServer], now: datetime) -> Creation:
+def plan(
+    context: Context, drafts: Sequence[NewServer], now: datetime, once: ClientToken | None = None
+) -> Creation:
     """Decide identifiers and values, so that writing them twice is recognised."""
     made = tuple(_server_of(context, draft, now) for draft in drafts)
-    return Creation(context, drafts, made, tuple((row_id(now), _made(server)) for server in made), now)
+    return Creation(context, drafts, made, tuple((row_id(now), _made(server)) for server in made), now, once)
 
 
 async def write(connection: AsyncConnection, creation: Creation, limits: QuotaLimits) -> None:
-    """Write the rows; raises QuotaExceeded, what joining a server group raises, and IntegrityError when these very servers exist.
+    """Write the rows; raises QuotaExceeded, TokenTaken, what joining groups raises, and IntegrityError when these very servers exist.
 
     `limits` count where the database has none. The quota comes last: its row is the one that other creations wait for.
     """
@@ -86,10 +90,16 @@ async def write(connection: AsyncConnection, creation: Creation, limits: QuotaLi
         tasks.row_of(creation.context, server.id, server.task_id or "", CREATE, creation.now)
         for server in creation.servers
     ]
+    if creation.once is not None:
+        reservation_id = creation.servers[0].reservation_id
+        await client_tokens.take(
+            connection, creation.context.project_id, creation.once, reservation_id, creation.now
+        )
     await connection.execute(_INSERT_SERVERS, rows if len(rows) > 1 else rows[0])
     await connection.execute(_INSERT_BUILDS, builds if len(builds) > 1 else builds[0])
     await tasks.add(connection, orders)
     await record(connection, creation.history, creation.now)
+    await _join_security_groups(connection, creation)
     await _join_groups(connection, creation, limits)
     ask = ask_of(draft.flavor for draft in creation.drafts)
     who = {"project_id": creation.context.project_id, "user_id": creation.context.user_id}
@@ -103,6 +113,14 @@ async def _join_groups(connection: AsyncConnection, creation: Creation, limits: 
             groups.setdefault(draft.group_id, []).append(draft.id)
     for group_id in sorted(groups):
         await server_groups.join(connection, creation.context, group_id, groups[group_id], limits)
+
+
+async def _join_security_groups(connection: AsyncConnection, creation: Creation) -> None:
+    joining: dict[tuple[str, ...], list[str]] = {}
+    for draft in creation.drafts:
+        joining.setdefault(draft.security_groups, []).append(draft.id)
+    for names, server_ids in sorted(joining.items()):
+        await security_members.join(connection, creation.context, names, server_ids, creation.now)
 
 
 def _server_of(context: Context, draft: NewServer, now: datetime) -> Server:

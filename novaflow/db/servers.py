@@ -26,7 +26,17 @@ from novaflow.db.server_upkeep import ServerUpkeep
 from novaflow.db.tasks import StaleTask
 from novaflow.db.transitions import Transition
 from novaflow.errors import NotFound
-from novaflow.models import Context, Fault, QuotaLimits, Server, ServerName, TaskEvent, TaskParams, TaskRecord
+from novaflow.models import (
+    ClientToken,
+    Context,
+    Fault,
+    QuotaLimits,
+    Server,
+    ServerName,
+    TaskEvent,
+    TaskParams,
+    TaskRecord,
+)
 from novaflow.states import ACTIONS, Event
 
 __all__ = ["NewServer", "ServerQuery", "Servers", "StaleTask", "Transition"]
@@ -42,14 +52,21 @@ _UNCHANGED: Final = msgspec.UNSET
 class Servers(ServerReports, ServerUpkeep):
     """The servers of the cloud, in the database: what the API asks, beside what workers report and what keeps it all together."""
 
-    async def create(self, context: Context, drafts: Sequence[NewServer], limits: QuotaLimits) -> list[Server]:
-        """Make servers, each waiting for a host with a `create` task; all of them or none.
+    async def create(
+        self,
+        context: Context,
+        drafts: Sequence[NewServer],
+        limits: QuotaLimits,
+        *,
+        once: ClientToken | None = None,
+    ) -> list[Server]:
+        """Make servers, each waiting for a host with a `create` task; all of them or none, and once for one client token.
 
-        Raises QuotaExceeded. Drafts that were made before are answered as they are now.
+        Raises QuotaExceeded, TokenTaken. Drafts that were made before are answered as they are now.
         """
         if not drafts:
             return []
-        plan = creation.plan(context, drafts, self._clock.now())
+        plan = creation.plan(context, drafts, self._clock.now(), once)
         try:
             await self._db.write(partial(creation.write, creation=plan, limits=limits))
         except IntegrityError as error:

@@ -11,20 +11,22 @@ import string
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 import msgspec
 
 from novaflow.clock import Clock
 from novaflow.config import Config
+from novaflow.db.client_tokens import ClientTokens, TokenTaken
 from novaflow.db.creation import NewServer
 from novaflow.db.hosts import Hosts
 from novaflow.db.keypairs import KeyPairs
 from novaflow.db.quotas import Quotas
-from novaflow.db.servers import Servers
-from novaflow.errors import Forbidden, Invalid, NotFound, QuotaExceeded, Unauthorized
+from novaflow.db.servers import ServerQuery, Servers
+from novaflow.errors import Forbidden, Invalid, NotFound, QuotaExceeded, TokenMismatch, Unauthorized
 from novaflow.messages import BUILD_INSTANCES, BuildInstance
-from novaflow.models import Context, Flavor, Hints, ImageFacts, InjectedFile, RequestSpec, Server, Value
+from novaflow.models import ClientToken, Context, Flavor, Hints, ImageFacts, InjectedFile, RequestSpec, Server, Value
 from novaflow.operations.boot_rules import (
     boot_files,
     check_files,
@@ -42,6 +44,7 @@ from rpc.tracing import Tracer
 
 _FORCED_HOST: Final = "os_compute_api:servers:create:forced_host"
 _RESERVATION_LETTERS: Final = string.ascii_lowercase + string.digits
+_EVER: Final = datetime(2000, 1, 1, tzinfo=UTC)  # before there was any server
 log = logging.getLogger(__name__)
 
 
@@ -56,7 +59,7 @@ class Images(Protocol):
 class BootRequest(Value, frozen=True, kw_only=True):
     """What a client asks for: between `min_count` and `max_count` servers that differ in nothing but their numbers."""
 
-    name: str
+    name: str  # empty: `Server` and the server's id
     flavor_id: str
     image_id: str
     admin_password: str
@@ -75,6 +78,9 @@ class BootRequest(Value, frozen=True, kw_only=True):
     access_ipv6: str = ""
     disk_config: str = "MANUAL"
     tags: tuple[str, ...] = ()
+    kernel_id: str = ""  # instead of the image's own
+    ramdisk_id: str = ""
+    once: ClientToken | None = None
 
     @property
     def group_id(self) -> str:
@@ -112,6 +118,7 @@ class ServerBoot:
         config: Config,
         clock: Clock,
         tracer: Tracer,
+        client_tokens: ClientTokens,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self._servers = servers
@@ -124,18 +131,44 @@ class ServerBoot:
         self._config = config
         self._clock = clock
         self._tracer = tracer
+        self._client_tokens = client_tokens
         self._new_id = new_id
 
     async def boot(self, context: Context, request: BootRequest) -> list[Server]:
         """Record the servers and order their builds.
 
         Raises Invalid (flavor, image, key, zone, group), Forbidden, LimitExceeded, QuotaExceeded, ServiceUnavailable; then nothing
-        was written. As many as the quota leaves are made if that is at least `min_count`.
+        was written. As many as the quota leaves are made if that is at least `min_count`. The servers of a request that comes again
+        with its client token are answered as they are now; raises TokenMismatch when it was another request.
         """
+        earlier = await self._made_before(context, request)
+        if earlier:
+            return earlier
         found = await self._check(context, request)
-        made = await self._record(context, request, found)
+        try:
+            made = await self._record(context, request, found)
+        except TokenTaken:  # by one that came in the same moment
+            return await self._made_before(context, request)
         await self._order(context, request, found, made)
         return made
+
+    async def _made_before(self, context: Context, request: BootRequest) -> list[Server]:
+        """The servers that were made with the request's client token, the deleted ones too; none if there are none."""
+        once = request.once
+        used = await self._client_tokens.find(context.project_id, once.token) if once else None
+        if once is None or used is None:
+            return []
+        first, reservation_id = used
+        if first != once:
+            raise TokenMismatch(token=once.token)
+        query = ServerQuery(
+            project_id=context.project_id,
+            reservation_id=reservation_id,
+            changes_since=_EVER,
+            sort_keys=("launch_index",),
+            sort_dirs=("asc",),
+        )
+        return await self._servers.list(query)
 
     async def _check(self, context: Context, request: BootRequest) -> _Checked:
         if request.force_host:
@@ -196,7 +229,7 @@ class ServerBoot:
             drafts = self._drafts(request, found, count)
             try:
                 with self._tracer.span("db", "record server", attributes={"count": count}) as span:
-                    made = await self._servers.create(context, drafts, self._config.quota)
+                    made = await self._servers.create(context, drafts, self._config.quota, once=request.once)
                     span.attributes["server_id"] = made[0].id
                     return made
             except QuotaExceeded:
@@ -213,10 +246,11 @@ class ServerBoot:
     def _drafts(self, request: BootRequest, found: _Checked, count: int) -> Sequence[NewServer]:
         reservation = "r-" + "".join(secrets.choice(_RESERVATION_LETTERS) for _ in range(8))
         kernel_id, ramdisk_id = boot_files(found.image)
+        kernel_id, ramdisk_id = request.kernel_id or kernel_id, request.ramdisk_id or ramdisk_id
         drafts = []
         for index in range(count):
             server_id = self._new_id()
-            name = numbered(request.name, index, count)
+            name = numbered(request.name, index, count) if request.name else f"Server {server_id}"
             drafts.append(
                 NewServer(
                     id=server_id,

@@ -7,6 +7,7 @@ from typing import Final
 from novaflow.clock import Clock
 from novaflow.config import Config
 from novaflow.db.aggregates import Aggregates
+from novaflow.db.client_tokens import ClientTokens
 from novaflow.db.database import Database
 from novaflow.db.ec2_ids import Ec2Ids
 from novaflow.db.flavors import Flavors
@@ -141,6 +142,7 @@ def assemble(
             config=config,
             clock=clock,
             tracer=tracer,
+            client_tokens=ClientTokens(database),
         ),
         server_actions=server_actions(
             ServerOrders(servers, hosts, bus, config, clock),

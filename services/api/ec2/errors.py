@@ -33,6 +33,20 @@ _LIMITS: Final = {
     "ram": "InstanceLimitExceeded",
 }
 
+_CODES: Final[dict[type[errors.NovaflowError], str]] = {
+    errors.LimitExceeded: "ResourceLimitExceeded",
+    errors.TooLarge: "ResourceLimitExceeded",
+    errors.WrongState: "IncorrectInstanceState",
+    errors.NeverActive: "IncorrectInstanceState",
+    errors.IllegalTransition: "IncorrectInstanceState",
+    errors.TaskSuperseded: "IncorrectInstanceState",
+    errors.Locked: "OperationNotPermitted",
+    errors.Protected: "OperationNotPermitted",
+    errors.TokenMismatch: "IdempotentParameterMismatch",
+    errors.Conflict: "IncorrectState",
+    errors.ServiceUnavailable: "Unavailable",
+}
+
 
 class Ec2Error(Exception):
     """A refusal by its EC2 code; `message` is for people. The status is the code's: 400 unless Amazon says otherwise."""
@@ -79,29 +93,16 @@ async def faults(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def translated(error: errors.NovaflowError) -> Ec2Error:
-    """The EC2 code for what an operation refused; its own sentence stays."""
-    match error:
-        case errors.SignatureRefused():
-            code = error.ec2_code
-        case errors.Unauthorized():
-            return Ec2Error("AuthFailure", "Not able to validate the provided access credentials.")
-        case errors.Forbidden():
-            return Ec2Error("UnauthorizedOperation", "You are not authorized to perform this operation.")
-        case errors.QuotaExceeded():
-            code = _LIMITS.get(error.resource, "ResourceLimitExceeded")
-        case errors.LimitExceeded() | errors.TooLarge():
-            code = "ResourceLimitExceeded"
-        case errors.WrongState() | errors.NeverActive() | errors.IllegalTransition() | errors.TaskSuperseded():
-            code = "IncorrectInstanceState"
-        case errors.Locked() | errors.Protected():
-            code = "OperationNotPermitted"
-        case errors.Conflict():
-            code = "IncorrectState"
-        case errors.ServiceUnavailable():
-            code = "Unavailable"
-        case _:
-            code = "InvalidParameterValue"
-    return Ec2Error(code, str(error))
+    """The EC2 code for what an operation refused; its own sentence stays, unless it speaks of rules and tokens."""
+    if isinstance(error, errors.SignatureRefused):
+        return Ec2Error(error.ec2_code, str(error))
+    if isinstance(error, errors.Unauthorized):
+        return Ec2Error("AuthFailure", "Not able to validate the provided access credentials.")
+    if isinstance(error, errors.Forbidden):
+        return Ec2Error("UnauthorizedOperation", "You are not authorized to perform this operation.")
+    if isinstance(error, errors.QuotaExceeded):
+        return Ec2Error(_LIMITS.get(error.resource, "ResourceLimitExceeded"), str(error))
+    return Ec2Error(_CODES.get(type(error), "InvalidParameterValue"), str(error))
 
 
 def _of_http(error: web.HTTPException) -> Ec2Error:
