@@ -13,10 +13,12 @@ from typing import Final
 from novaflow.config import Config
 from novaflow.db.database import Database
 from novaflow.db.hosts import Hosts
+from novaflow.db.ordered_images import OrderedImages
 from novaflow.db.quotas import Quotas
 from novaflow.db.servers import Servers
 from novaflow.db.services import Services
 from novaflow.db.transitions import Transition
+from novaflow.identity.credentials import read
 from novaflow.messages import (
     ALLOCATE_NETWORK,
     CONDUCTOR,
@@ -52,9 +54,12 @@ from novaflow.states import Event, State
 from rpc.bus import Bus
 from rpc.errors import Unroutable
 from rpc.tracing import Tracer
+from services.auth import IdentityClient, ServiceToken
 from services.beats import beat
 from services.bookkeeping import Bookkeeper
+from services.clients import ImageClient
 from services.failures import Failures
+from services.image_audit import ImageAudit
 from services.notifications import telling
 from services.power_sync import PowerSync
 from services.recovery import Recovery
@@ -195,11 +200,13 @@ async def _serving(
     await bus.serve(CONDUCTOR)
     beats = beat(Services(database, clock), BINARY, config.compute.heartbeat_interval, clock)
     books = Bookkeeper(hosts, Quotas(database), clock, log.error)
+    images = _image_audit(runtime, database, tracer)
     loops = [
         runtime.spawn(beats, "conductor beats"),
         runtime.spawn(recovery.run(), "recovery"),
         runtime.spawn(Timers(bus, servers, config, clock).run(), "timers"),
         runtime.spawn(books.run(config.conductor.audit_interval), "bookkeeping"),
+        runtime.spawn(images.run(config.conductor.audit_interval), "image audit"),
     ]
     try:
         yield
@@ -207,3 +214,11 @@ async def _serving(
         for loop in loops:
             loop.cancel()
         await bus.close()
+
+
+def _image_audit(runtime: Runtime, database: Database, tracer: Tracer) -> ImageAudit:
+    config, clock = runtime.config, runtime.clock
+    identity = IdentityClient(runtime.http, config.identity_url, tracer)
+    token = ServiceToken(identity, lambda: read(runtime.state_dir, config.identity.service_project), clock)
+    images = ImageClient(runtime.http, config.image_url, tracer)
+    return ImageAudit(images, OrderedImages(database), token.get, clock)

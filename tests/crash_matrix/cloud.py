@@ -22,7 +22,7 @@ ram = 1000000
 [conductor]
 task_lease = 3.0
 recovery_interval = 0.5
-audit_interval = 3600.0
+audit_interval = 2.0
 [compute]
 host = "source"
 fake_delay = {delay}

@@ -23,6 +23,7 @@ JITTER: Final = 0.15  # seconds that riders are ordered earlier
 INTERRUPTED_WITHIN: Final = 0.8  # seconds after which another action takes over
 CLEAR_WITHIN: Final = 30.0  # seconds that audits may take once no task runs
 _GLANCE: Final = 0.005  # seconds between two looks for the leader's point
+_CORRECTIONS: Final = ("was counted", "its counters were not")  # services.bookkeeping
 T = TypeVar("T")
 
 
@@ -189,10 +190,11 @@ async def _queued(cloud: TwoHosts) -> list[Problem]:
 
 
 def _noise(cloud: TwoHosts) -> list[Problem]:
-    """Errors that nobody has foreseen: of each service that wrote a traceback the last line."""
+    """Errors that nobody has foreseen, and counters that had to be corrected."""
     lines = cloud.logged()
+    errors = [index for index, line in enumerate(lines) if line.startswith("Traceback")]
+    corrections = [line for line in lines if any(said in line for said in _CORRECTIONS)]
     return [
-        Problem("noise", "", " / ".join(lines[max(0, index - 1) : index + 40])[-1500:])
-        for index, line in enumerate(lines)
-        if line.startswith("Traceback")
-    ][:3]
+        *(Problem("noise", "", " / ".join(lines[max(0, index - 1) : index + 40])[-1500:]) for index in errors[:3]),
+        *(Problem("drift", "", line) for line in corrections),
+    ]
