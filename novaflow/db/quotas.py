@@ -19,6 +19,7 @@ from novaflow.db.limits import Limits
 from novaflow.db.recounts import Correction
 from novaflow.db.schema.aggregates import quota_class_limits, server_groups, user_quota_limits
 from novaflow.db.schema.compute import quota_limits
+from novaflow.db.schema.networking import floating_addresses, security_groups
 from novaflow.errors import Invalid
 from novaflow.models import QuotaLimits, Usage
 from novaflow.quotas import with_overrides
@@ -33,8 +34,26 @@ _ALLOTTED: Final = (
     .where(user_quota_limits.c.project_id == bindparam("b_project"), user_quota_limits.c.value >= 0)
     .group_by(user_quota_limits.c.resource)
 )
-_GROUPS: Final = select(func.count()).where(server_groups.c.project_id == bindparam("b_project"))
-_USERS_GROUPS: Final = _GROUPS.where(server_groups.c.user_id == bindparam("b_user"))
+# What is counted where it is kept: of a project, and of a user in it; addresses belong to projects alone.
+_KEPT: Final = select(
+    *(
+        select(func.count()).where(table.c.project_id == bindparam("b_project")).scalar_subquery().label(resource)
+        for resource, table in (
+            ("server_groups", server_groups),
+            ("security_groups", security_groups),
+            ("floating_ips", floating_addresses),
+        )
+    )
+)
+_KEPT_BY_USER: Final = select(
+    *(
+        select(func.count())
+        .where(table.c.project_id == bindparam("b_project"), table.c.user_id == bindparam("b_user"))
+        .scalar_subquery()
+        .label(resource)
+        for resource, table in (("server_groups", server_groups), ("security_groups", security_groups))
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -130,10 +149,10 @@ class Quotas:
             await self._db.write(partial(_replace, table=quota_class_limits, changes=changes, class_name=name))
 
     async def usage(self, project_id: str, user_id: str) -> Usage:
-        """What a project uses, and how many key pairs a user has."""
+        """What a project's servers take, and how many key pairs a user has: what is kept by counters."""
 
         async def work(connection: AsyncConnection) -> Usage:
-            of_project = await _usage(connection, project_id)
+            of_project = await usages.read(connection, project_id=project_id)
             of_user = await usages.read(connection, user_id=user_id)
             return msgspec.structs.replace(of_project, key_pairs=of_user.key_pairs)
 
@@ -159,11 +178,11 @@ async def _standing(connection: AsyncConnection, project_id: str, user_id: str, 
 
 
 async def _usage(connection: AsyncConnection, project_id: str, user_id: str = "") -> Usage:
-    """Of a project, or of a user in it: servers by their counters, groups counted as they are."""
+    """Of a project, or of a user in it: servers by their counters, the rest counted as it is."""
     counted = await usages.read(connection, project_id=project_id, user_id=user_id)
-    query = _USERS_GROUPS if user_id else _GROUPS
-    groups = await connection.scalar(query, {"b_project": project_id, "b_user": user_id})
-    return msgspec.structs.replace(counted, server_groups=groups or 0)
+    query = _KEPT_BY_USER if user_id else _KEPT
+    kept = (await connection.execute(query, {"b_project": project_id, "b_user": user_id})).one()
+    return msgspec.structs.replace(counted, **kept._mapping)
 
 
 async def _replace(connection: AsyncConnection, table: Table[Any], changes: Mapping[str, int], **owner: str) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from novaflow.db import claims, server_groups, usages
+from novaflow.db import claims, floating_addresses, security_members, server_groups, usages
 from novaflow.db.schema.compute import addresses, servers
 from novaflow.models import Usage
 from novaflow.states import State, Task, Vm, state_of
@@ -76,9 +76,11 @@ def usage_of(server: Standing) -> Usage:
 
 
 async def release_all(connection: AsyncConnection, server: Standing) -> None:
-    """Give back all that a deleted server had: addresses, its place in a group, room on its host, quota."""
+    """Give back all that a deleted server had: addresses, its places in groups, room on its host, quota."""
     await connection.execute(_FREE_ADDRESSES, {"b_id": server.server_id})
     await server_groups.leave(connection, server.server_id)
+    await security_members.leave(connection, server.server_id)
+    await floating_addresses.take_all(connection, server.server_id)
     await release_host(connection, server)
     if counts(server.state):
         who = {"project_id": server.project_id, "user_id": server.user_id}

@@ -11,8 +11,8 @@ from novaflow.models import Context, QuotaLimits, Usage
 from novaflow.operations.rights import admin_only, admin_or_owner
 from novaflow.quotas import NO_LIMIT
 
-COUNTED: Final = ("instances", "cores", "ram", "server_groups")
-"""What a project or a user in it has in use; key pairs are a user's in all projects, members a group's."""
+COUNTED: Final = ("instances", "cores", "ram", "server_groups", "security_groups", "floating_ips")
+"""What a project or a user in it has in use; key pairs are a user's in all projects, members and rules a group's."""
 _RULE: Final = "os_compute_api:os-quota-sets:{}"
 _CLASS_RULE: Final = "os_compute_api:os-quota-class-sets:{}"
 _ANY: Final = float("inf")

@@ -78,6 +78,7 @@ class BootRequest(Value, frozen=True, kw_only=True):
     access_ipv6: str = ""
     disk_config: str = "MANUAL"
     tags: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()  # their names; none: the default one
     kernel_id: str = ""  # instead of the image's own
     ramdisk_id: str = ""
     once: ClientToken | None = None
@@ -137,7 +138,7 @@ class ServerBoot:
     async def boot(self, context: Context, request: BootRequest) -> list[Server]:
         """Record the servers and order their builds.
 
-        Raises Invalid (flavor, image, key, zone, group), Forbidden, LimitExceeded, QuotaExceeded, ServiceUnavailable; then nothing
+        Raises Invalid (flavor, image, key, zone, groups), Forbidden, LimitExceeded, QuotaExceeded, ServiceUnavailable; then nothing
         was written. As many as the quota leaves are made if that is at least `min_count`. The servers of a request that comes again
         with its client token are answered as they are now; raises TokenMismatch when it was another request.
         """
@@ -278,6 +279,7 @@ class ServerBoot:
                     force_host=request.force_host,
                     hints=request.hints,
                     group_id=request.group_id,
+                    security_groups=request.security_groups,
                 )
             )
         return drafts

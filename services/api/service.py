@@ -11,11 +11,14 @@ from novaflow.db.client_tokens import ClientTokens
 from novaflow.db.database import Database
 from novaflow.db.ec2_ids import Ec2Ids
 from novaflow.db.flavors import Flavors
+from novaflow.db.floating_addresses import FloatingAddresses
 from novaflow.db.hosts import Hosts
 from novaflow.db.keypairs import KeyPairs
 from novaflow.db.locking import ServerLocks
 from novaflow.db.migration_records import Migrations
 from novaflow.db.quotas import Quotas
+from novaflow.db.security_groups import SecurityGroups
+from novaflow.db.security_members import SecurityMembers
 from novaflow.db.server_groups import ServerGroups
 from novaflow.db.servers import Servers
 from novaflow.db.services import Services
@@ -23,9 +26,11 @@ from novaflow.db.transitions import Transition
 from novaflow.operations.actions import ActionOperations
 from novaflow.operations.aggregates import AggregateOperations
 from novaflow.operations.flavors import FlavorOperations
+from novaflow.operations.floating_addresses import FloatingAddressOperations
 from novaflow.operations.hosts import HostOperations
 from novaflow.operations.keypairs import KeyPairOperations
 from novaflow.operations.quotas import QuotaOperations
+from novaflow.operations.security_groups import SecurityGroupOperations
 from novaflow.operations.server_actions import Images, server_actions
 from novaflow.operations.server_boot import ServerBoot
 from novaflow.operations.server_groups import ServerGroupOperations
@@ -105,6 +110,8 @@ def assemble_ec2(api: Api, database: Database) -> Ec2Api:
         flavors=api.flavors,
         keypairs=api.keypairs,
         quotas=api.quotas,
+        security_groups=api.security_groups,
+        floating_addresses=api.floating_addresses,
         services=api.services,
     )
 
@@ -162,4 +169,13 @@ def assemble(
         usages=UsageOperations(servers),
         aggregates=AggregateOperations(Aggregates(database, clock)),
         server_groups=ServerGroupOperations(ServerGroups(database), config.quota, clock),
+        security_groups=SecurityGroupOperations(
+            SecurityGroups(database, clock), SecurityMembers(database), servers, config.quota
+        ),
+        floating_addresses=FloatingAddressOperations(
+            FloatingAddresses(database, config.network.floating_cidr),
+            servers,
+            config.quota,
+            config.network.floating_pool,
+        ),
     )

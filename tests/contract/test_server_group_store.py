@@ -33,7 +33,8 @@ async def test_of_many_groups_at_the_limit_those_that_fit_are_made(
     )
 
     assert sum(isinstance(result, QuotaExceeded) for result in results) == 6
-    assert len(await groups.list("p1")) == (await records.quotas.usage("p1", "alice")).server_groups == 3
+    standing = await records.quotas.standing("p1", "alice", QuotaLimits())
+    assert len(await groups.list("p1")) == standing.of_project.server_groups == standing.of_user.server_groups == 3
 
 
 async def test_of_many_servers_at_the_limit_those_that_fit_join(records: Records, groups: ServerGroups) -> None:

@@ -86,5 +86,6 @@ key_pairs: Final = table(
     Column("fingerprint", Key, nullable=False),
     Column("type", String(16), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("private_fingerprint", Key, nullable=False, server_default=""),
     UniqueConstraint("user_id", "name"),
 )

@@ -13,8 +13,10 @@ from novaflow.config import Config
 from novaflow.db.ec2_ids import Ec2Ids
 from novaflow.models import Context
 from novaflow.operations.flavors import FlavorOperations
+from novaflow.operations.floating_addresses import FloatingAddressOperations
 from novaflow.operations.keypairs import KeyPairOperations
 from novaflow.operations.quotas import QuotaOperations
+from novaflow.operations.security_groups import SecurityGroupOperations
 from novaflow.operations.server_actions import ServerActions
 from novaflow.operations.server_boot import ServerBoot
 from novaflow.operations.servers import ServerOperations
@@ -38,6 +40,8 @@ class Ec2Api:
     flavors: FlavorOperations
     keypairs: KeyPairOperations
     quotas: QuotaOperations
+    security_groups: SecurityGroupOperations
+    floating_addresses: FloatingAddressOperations
     services: ServiceOperations
 
 

@@ -18,9 +18,11 @@ from novaflow.models import Context
 from novaflow.operations.actions import ActionOperations
 from novaflow.operations.aggregates import AggregateOperations
 from novaflow.operations.flavors import FlavorOperations
+from novaflow.operations.floating_addresses import FloatingAddressOperations
 from novaflow.operations.hosts import HostOperations
 from novaflow.operations.keypairs import KeyPairOperations
 from novaflow.operations.quotas import QuotaOperations
+from novaflow.operations.security_groups import SecurityGroupOperations
 from novaflow.operations.server_actions import ServerActions
 from novaflow.operations.server_boot import ServerBoot
 from novaflow.operations.server_groups import ServerGroupOperations
@@ -56,6 +58,8 @@ class Api:
     usages: UsageOperations
     aggregates: AggregateOperations
     server_groups: ServerGroupOperations
+    security_groups: SecurityGroupOperations
+    floating_addresses: FloatingAddressOperations
 
 
 @dataclass(frozen=True)

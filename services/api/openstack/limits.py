@@ -56,6 +56,6 @@ def absolute(limits: QuotaLimits, usage: Usage, version: Version) -> dict[str, A
     shown["totalInstancesUsed"] = usage.instances
     shown["totalServerGroupsUsed"] = usage.server_groups
     if version < NETWORK_GONE:
-        shown["totalFloatingIpsUsed"] = 0
-        shown["totalSecurityGroupsUsed"] = 0
+        shown["totalFloatingIpsUsed"] = usage.floating_ips
+        shown["totalSecurityGroupsUsed"] = usage.security_groups
     return shown

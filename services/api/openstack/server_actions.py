@@ -15,6 +15,7 @@ from services.api.openstack import (
     server_actions_ends,
     server_actions_images,
     server_actions_moves,
+    server_actions_network,
     server_actions_power,
     server_actions_repairs,
     server_actions_resizes,
@@ -35,6 +36,7 @@ ACTIONS: Final[Actions] = {
     **server_actions_ends.ACTIONS,
     **server_actions_repairs.ACTIONS,
     **server_actions_consoles.ACTIONS,
+    **server_actions_network.ACTIONS,
 }
 
 

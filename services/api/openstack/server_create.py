@@ -51,7 +51,6 @@ def boot_request(body: Mapping[str, Any], version: Version, network: Network) ->
     image_id = image_id_of(server)
     _refuse_devices(server, image_id)
     _refuse_networks(server.get("networks"), network)
-    _refuse_security_groups(server)
     zone, force_host = _placement(server.get("availability_zone") or "")
     min_count, max_count = _counts(server)
     name = server["name"]
@@ -77,6 +76,7 @@ def boot_request(body: Mapping[str, Any], version: Version, network: Network) ->
         access_ipv4=server.get("accessIPv4", ""),
         access_ipv6=server.get("accessIPv6", ""),
         disk_config=server.get("OS-DCF:diskConfig", "MANUAL"),
+        security_groups=tuple(sorted({group["name"] for group in server.get("security_groups", ()) if group})),
     )
 
 
@@ -145,13 +145,6 @@ def _refuse_networks(asked: str | list[Mapping[str, Any]] | None, network: Netwo
             )
     if len(wanted) > 1:
         raise Invalid(reason=f"Network {network_id(network)} was specified twice: a server has one address on it")
-
-
-def _refuse_security_groups(server: Mapping[str, Any]) -> None:
-    """There is one security group, which every server is in."""
-    for group in server.get("security_groups", ()):
-        if group.get("name", "default") != "default":
-            raise Invalid(reason=f"Security group {group['name']} not found.")
 
 
 def _placement(zone: str) -> tuple[str, str]:

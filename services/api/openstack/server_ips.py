@@ -6,7 +6,7 @@ from aiohttp import web
 
 from novaflow.errors import Missing
 from services.api.openstack.frame import Api, context, reply
-from services.api.openstack.server_views import addresses
+from services.api.openstack.server_views import Shown, addresses
 
 
 def routes(api: Api) -> list[web.RouteDef]:
@@ -18,14 +18,18 @@ def routes(api: Api) -> list[web.RouteDef]:
 
 
 async def _list(api: Api, request: web.Request) -> web.Response:
-    server = await api.servers.get(context(request), request.match_info["id"])
-    return reply({"addresses": addresses(server.addresses)})
+    return reply({"addresses": await _addresses(api, request)})
 
 
 async def _show(api: Api, request: web.Request) -> web.Response:
-    server = await api.servers.get(context(request), request.match_info["id"])
     network = request.match_info["network"]
-    found = addresses(server.addresses)
+    found = await _addresses(api, request)
     if network not in found:
         raise Missing(reason="Instance is not a member of specified network")
     return reply({network: found[network]})
+
+
+async def _addresses(api: Api, request: web.Request) -> dict[str, list[Shown]]:
+    server = await api.servers.get(context(request), request.match_info["id"])
+    floating = await api.floating_addresses.of_servers([server.id])
+    return addresses(server.addresses, floating.get(server.id, ()))

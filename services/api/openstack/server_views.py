@@ -10,10 +10,11 @@ from hashlib import sha224
 from http import HTTPStatus
 from typing import Any, Final
 
-from novaflow.models import Address, Server, ServerName, ServiceRecord
+from novaflow.models import Address, FloatingAddress, Server, ServerName, ServiceRecord
 from novaflow.states import Vm
 from services.api.openstack.frame import Links
 from services.api.openstack.microversion import Version
+from services.api.openstack.server_networking import Networking
 
 Shown = dict[str, Any]
 USER_DATA: Final = "OS-EXT-SRV-ATTR:user_data"
@@ -40,24 +41,31 @@ def brief(server: ServerName, links: Links) -> Shown:
     return {"id": server.id, "name": server.name, "links": links.to("servers", server.id)}
 
 
-def updated(server: Server, links: Links, version: Version, *, is_admin: bool) -> Shown:
+def updated(server: Server, links: Links, version: Version, beside: Networking, *, is_admin: bool) -> Shown:
     """The answer to an update, which shows less than `full` does."""
-    shown = _core(server, links, is_admin=is_admin, with_address_types=False)
+    shown = _core(server, links, beside, is_admin=is_admin, with_address_types=False)
     _add_by_version(shown, server, version)
     return shown
 
 
 def full(
-    server: Server, links: Links, version: Version, *, is_admin: bool, host_status: Mapping[str, str] | None = None
+    server: Server,
+    links: Links,
+    version: Version,
+    beside: Networking,
+    *,
+    is_admin: bool,
+    host_status: Mapping[str, str] | None = None,
 ) -> Shown:
     """A server in `GET /servers/{id}` and `GET /servers/detail`; `host_status` by host name, for those who may see it."""
-    shown = _core(server, links, is_admin=is_admin, with_address_types=True)
+    shown = _core(server, links, beside, is_admin=is_admin, with_address_types=True)
     shown["OS-EXT-AZ:availability_zone"] = server.availability_zone
     shown["config_drive"] = "True" if server.has_config_drive else ""
     shown["key_name"] = server.key_name
     shown["OS-SRV-USG:launched_at"] = _with_microseconds(server.launched_at)
     shown["OS-SRV-USG:terminated_at"] = _with_microseconds(server.deleted_at)
-    shown["security_groups"] = [{"name": "default"}]
+    if groups := beside.groups.get(server.id):
+        shown["security_groups"] = [{"name": name} for name in groups]
     if is_admin:
         _add_admin_attributes(shown, server, version)
     shown["OS-EXT-STS:task_state"] = server.task.wire
@@ -70,15 +78,21 @@ def full(
     return shown
 
 
-def addresses(found: tuple[Address, ...], *, with_types: bool = False) -> dict[str, list[Shown]]:
-    """Addresses by network; with their types and MACs where a whole server is shown."""
+def addresses(
+    found: tuple[Address, ...], floating: Iterable[FloatingAddress] = (), *, with_types: bool = False
+) -> dict[str, list[Shown]]:
+    """Addresses by network, the floating ones after those they stand for; with types and MACs where a whole server is shown."""
+    outside = [(address.fixed_ip, address.ip) for address in floating]
     shown: dict[str, list[Shown]] = {}
     for address in found:
         entry: Shown = {"version": address.version, "addr": address.ip}
         if with_types:
             entry["OS-EXT-IPS:type"] = "fixed"
             entry["OS-EXT-IPS-MAC:mac_addr"] = address.mac
-        shown.setdefault(address.network, []).append(entry)
+        own = shown.setdefault(address.network, [])
+        own.append(entry)
+        for ip in (ip for fixed_ip, ip in outside if fixed_ip == address.ip):
+            own.append(entry | {"addr": ip} | ({"OS-EXT-IPS:type": "floating"} if with_types else {}))
     return shown
 
 
@@ -100,14 +114,15 @@ def whole_seconds(moment: datetime) -> datetime:
     return moment.replace(microsecond=0)
 
 
-def _core(server: Server, links: Links, *, is_admin: bool, with_address_types: bool) -> Shown:
+def _core(server: Server, links: Links, beside: Networking, *, is_admin: bool, with_address_types: bool) -> Shown:
     status = server.status
     # Nova hides the addresses of a server that is being built.
     found = () if server.vm is Vm.BUILDING else server.addresses
+    floating = beside.floating.get(server.id, ())
     shown: Shown = {
         "accessIPv4": server.access_ipv4,
         "accessIPv6": server.access_ipv6,
-        "addresses": addresses(found, with_types=with_address_types),
+        "addresses": addresses(found, floating, with_types=with_address_types),
         "created": whole_seconds(server.created_at),
         "flavor": {"id": server.flavor.id, "links": links.bookmark_to("flavors", server.flavor.id)},
         "hostId": host_id(server.host, server.project_id) if server.host else "",

@@ -12,6 +12,7 @@ from novaflow.models import Server, ServerName
 from services.api.openstack.frame import Api, context, empty, links, microversion, read_body, reply
 from services.api.openstack.paging import next_link, page
 from services.api.openstack.server_create import create
+from services.api.openstack.server_networking import networking
 from services.api.openstack.server_query import server_query
 from services.api.openstack.server_schemas import update_schema
 from services.api.openstack.server_views import USER_DATA, USER_DATA_SINCE, Shown, brief, full, host_statuses, updated
@@ -49,7 +50,8 @@ async def _list_in_detail(api: Api, request: web.Request) -> web.Response:
     found = await api.servers.list(query) if query else []
     here, version, is_admin = links(request), microversion(request), context(request).is_admin
     statuses = await _host_statuses(api, request, found)
-    shown = [full(server, here, version, is_admin=is_admin, host_status=statuses) for server in found]
+    beside = await networking(api, found)
+    shown = [full(server, here, version, beside, is_admin=is_admin, host_status=statuses) for server in found]
     return _listed(api, request, found, shown, "servers/detail")
 
 
@@ -58,7 +60,8 @@ async def _show(api: Api, request: web.Request) -> web.Response:
     has_user_data = is_admin and version >= USER_DATA_SINCE
     server, user_data = await _get_in_full(api, request) if has_user_data else (await _get(api, request), None)
     statuses = await _host_statuses(api, request, [server])
-    shown = full(server, links(request), version, is_admin=is_admin, host_status=statuses)
+    beside = await networking(api, [server])
+    shown = full(server, links(request), version, beside, is_admin=is_admin, host_status=statuses)
     if has_user_data:
         shown[USER_DATA] = user_data
     return reply({"server": shown})
@@ -70,7 +73,8 @@ async def _update(api: Api, request: web.Request) -> web.Response:
     changes = {_CHANGEABLE[field]: value for field, value in given.items()}
     request[SPAN].attributes["server_id"] = request.match_info["id"]
     server = await api.servers.update(context(request), request.match_info["id"], changes)
-    shown = updated(server, links(request), version, is_admin=context(request).is_admin)
+    beside = await networking(api, [server])
+    shown = updated(server, links(request), version, beside, is_admin=context(request).is_admin)
     return reply({"server": shown})
 
 
