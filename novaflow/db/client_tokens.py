@@ -3,6 +3,7 @@
 The token is recorded in the transaction that makes the servers, so there is never one without the other.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -19,7 +20,8 @@ _FIND: Final = select(ec2_client_tokens.c.digest, ec2_client_tokens.c.reservatio
     ec2_client_tokens.c.project_id == bindparam("b_project"), ec2_client_tokens.c.token == bindparam("b_token")
 )
 _OF_RESERVATIONS: Final = select(ec2_client_tokens.c.reservation_id, ec2_client_tokens.c.token).where(
-    ec2_client_tokens.c.project_id == bindparam("b_project")
+    ec2_client_tokens.c.project_id == bindparam("b_project"),
+    ec2_client_tokens.c.reservation_id.in_(bindparam("b_some", expanding=True)),
 )
 _TAKE: Final = insert(ec2_client_tokens)
 
@@ -38,14 +40,15 @@ class ClientTokens:
         """The token as it was first used, and the reservation that was made with it; None if it never was."""
         return await self._db.read(partial(_find, project_id=project_id, token=token))
 
-    async def of_project(self, project_id: str) -> dict[str, str]:
+    async def of_reservations(self, project_id: str, reservation_ids: Collection[str]) -> dict[str, str]:
         """By reservation the token that it was made with, where there was one."""
+        asked = {"b_project": project_id, "b_some": list(reservation_ids)}
 
         async def work(connection: AsyncConnection) -> dict[str, str]:
-            rows = await connection.execute(_OF_RESERVATIONS, {"b_project": project_id})
+            rows = await connection.execute(_OF_RESERVATIONS, asked)
             return {row.reservation_id: row.token for row in rows}
 
-        return await self._db.read(work)
+        return await self._db.read(work) if reservation_ids else {}
 
 
 async def take(

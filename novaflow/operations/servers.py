@@ -47,6 +47,11 @@ class ServerOperations:
         server, user_data = await self._servers.get_in_full(server_id, project_id=visible_project(context))
         return server, user_data or None
 
+    async def user_data(self, context: Context, server_id: str) -> str:
+        """What a server of the caller's was given as user data, in base64; empty without any."""
+        _, user_data = await self._servers.get_in_full(server_id, project_id=visible_project(context))
+        return user_data
+
     async def list(self, query: ServerQuery) -> Sequence[Server]:
         """The servers the query selects; whose they may be is settled in the query. Raises Invalid for an unknown marker."""
         return await self._servers.list(query) if query.limit != 0 else []

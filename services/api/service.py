@@ -10,6 +10,8 @@ from novaflow.db.aggregates import Aggregates
 from novaflow.db.client_tokens import ClientTokens
 from novaflow.db.database import Database
 from novaflow.db.ec2_ids import Ec2Ids
+from novaflow.db.ec2_signatures import Ec2Signatures
+from novaflow.db.ec2_tags import Ec2Tags
 from novaflow.db.flavors import Flavors
 from novaflow.db.floating_addresses import FloatingAddresses
 from novaflow.db.hosts import Hosts
@@ -104,6 +106,9 @@ def assemble_ec2(api: Api, database: Database) -> Ec2Api:
         config=api.config,
         clock=api.clock,
         ids=Ec2Ids(database),
+        client_tokens=ClientTokens(database),
+        signatures=Ec2Signatures(database, api.clock),
+        tags=Ec2Tags(database),
         servers=api.servers,
         boots=api.boots,
         server_actions=api.server_actions,

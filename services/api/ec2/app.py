@@ -13,7 +13,8 @@ from services.api.ec2.errors import Ec2Error, faults
 from services.api.ec2.frame import Action, Call, Ec2Api
 from services.api.ec2.protocol import own_params, version_of
 from services.api.ec2.registry import ACTIONS
-from services.api.ec2.requests import PARAMS, read_params
+from services.api.ec2.replays import used_once
+from services.api.ec2.requests import PARAMS, SIGNATURE, read_params
 from services.api.ec2.xml import response
 from services.web import CONTEXT, REQUEST_ID, SPAN
 
@@ -23,7 +24,7 @@ PATHS: Final = ("/", "/services/Cloud", "/services/Cloud/")
 def create_app(
     api: Ec2Api, *, trace: Middleware, authenticate: Middleware, actions: Mapping[str, Action] = ACTIONS
 ) -> web.Application:
-    """The application; `trace` sees every request first, `authenticate` sets request[CONTEXT] for what read_params has read."""
+    """The application; `trace` sees every request first, `authenticate` sets request[CONTEXT] and request[SIGNATURE]."""
 
     async def answer(request: web.Request) -> web.Response:
         given = request[PARAMS]
@@ -40,7 +41,12 @@ def create_app(
         )
         if params.flag("DryRun"):
             raise Ec2Error("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
-        return response(action.name, version, request[REQUEST_ID], await action.perform(api, call))
+        if action.is_reading:
+            done = await action.perform(api, call)
+        else:
+            async with used_once(api.signatures, request[SIGNATURE]):
+                done = await action.perform(api, call)
+        return response(action.name, version, request[REQUEST_ID], done)
 
     app = web.Application(
         middlewares=[trace, faults, read_params, authenticate], client_max_size=api.config.api.max_body_bytes

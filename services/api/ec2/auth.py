@@ -19,7 +19,7 @@ from novaflow.identity.ec2_requests import V4_ALGORITHM, SignedRequest
 from novaflow.models import Context
 from rpc.tracing import Tracer
 from services.api.ec2.errors import Ec2Error
-from services.api.ec2.requests import BODY_HASH, PARAMS
+from services.api.ec2.requests import BODY_HASH, PARAMS, SIGNATURE
 from services.auth import IdentityClient, ServiceToken, context_of, service_token
 from services.runtime import Runtime
 from services.web import CONTEXT, REQUEST_ID, SPAN, Handler
@@ -112,6 +112,7 @@ def signed_by_key(verifier: SignatureVerifier) -> Middleware:
             raise
         pauses.accepted(signed.access)
         request[CONTEXT] = context
+        request[SIGNATURE] = f"{signed.access}/{signed.signature}"
         request[SPAN].attributes["audit_id"] = context.audit_id
         return await handler(request)
 

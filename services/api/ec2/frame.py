@@ -10,7 +10,10 @@ from typing import Final
 
 from novaflow.clock import Clock
 from novaflow.config import Config
+from novaflow.db.client_tokens import ClientTokens
 from novaflow.db.ec2_ids import Ec2Ids
+from novaflow.db.ec2_signatures import Ec2Signatures
+from novaflow.db.ec2_tags import Ec2Tags
 from novaflow.models import Context
 from novaflow.operations.flavors import FlavorOperations
 from novaflow.operations.floating_addresses import FloatingAddressOperations
@@ -34,6 +37,9 @@ class Ec2Api:
     config: Config
     clock: Clock
     ids: Ec2Ids
+    client_tokens: ClientTokens
+    signatures: Ec2Signatures
+    tags: Ec2Tags
     servers: ServerOperations
     boots: ServerBoot
     server_actions: ServerActions

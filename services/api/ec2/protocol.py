@@ -50,6 +50,10 @@ class Params:
     def __iter__(self) -> Iterator[str]:
         return iter(self._given)
 
+    def as_given(self) -> Mapping[str, Any]:
+        """All of it, nested, as it was sent."""
+        return self._given
+
     def text(self, name: str, default: str | None = None) -> str:
         """A text; raises InvalidParameterValue for anything nested."""
         found = self._given.get(name)

@@ -3,7 +3,19 @@
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from services.api.ec2 import regions
+from services.api.ec2 import (
+    account,
+    addresses,
+    instance_facts,
+    instance_orders,
+    instances,
+    key_pairs,
+    regions,
+    run_instances,
+    security_groups,
+    security_rules,
+    tags,
+)
 from services.api.ec2.frame import Action
 
 
@@ -16,5 +28,17 @@ class Actions(Protocol):
         ...
 
 
-MODULES: Final[Sequence[Actions]] = (regions,)
+MODULES: Final[Sequence[Actions]] = (
+    account,
+    instance_facts,
+    instance_orders,
+    instances,
+    regions,
+    run_instances,
+    tags,
+    key_pairs,
+    security_groups,
+    security_rules,
+    addresses,
+)
 ACTIONS: Final = {action.name: action for module in MODULES for action in module.ACTIONS}

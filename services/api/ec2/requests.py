@@ -11,6 +11,9 @@ from services.web import Handler
 
 PARAMS: Final = web.RequestKey("ec2_params", dict[str, str])
 BODY_HASH: Final = web.RequestKey("ec2_body_hash", str)
+SIGNATURE: Final = web.RequestKey(
+    "ec2_signature", str
+)  # whose key, and what it signed; set once it is known to be good
 
 _FORM: Final = "application/x-www-form-urlencoded"
 

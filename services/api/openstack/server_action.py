@@ -8,10 +8,10 @@ from typing import Any
 from aiohttp import web
 
 from novaflow.models import Context
+from novaflow.operations.passwords import generate_password
 from services.api.openstack.frame import Api, context, empty
 from services.api.openstack.microversion import MIN, Version
 from services.api.openstack.schema import Check, anything
-from services.api.openstack.server_create import generate_password
 
 Act = Callable[[Api, web.Request, Any], Awaitable[web.Response]]
 """Carries an action out; the last argument is what stands below the action's name, checked."""

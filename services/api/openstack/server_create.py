@@ -1,6 +1,5 @@
 """`POST /servers`: from the body to what is asked for, and the answer. Source: nova/api/openstack/compute/servers.py (create)."""
 
-import random
 import uuid
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -12,6 +11,7 @@ from aiohttp import web
 from novaflow.config import Network
 from novaflow.errors import Invalid
 from novaflow.models import NETWORKS_HINT, NO_NETWORK, Hints, InjectedFile
+from novaflow.operations.passwords import generate_password
 from novaflow.operations.server_boot import BootRequest
 from novaflow.placement.rules.query import parsed
 from services.api.openstack.frame import Api, checked, context, links, microversion, read_json, reply
@@ -21,9 +21,6 @@ from services.api.openstack.server_schemas import create_schema
 from services.api.openstack.server_views import created
 from services.web import SPAN
 
-# No letters that are mistaken for one another; one of each group at least (nova/utils.py, DEFAULT_PASSWORD_SYMBOLS).
-_PASSWORD_GROUPS: Final = ("23456789", "ABCDEFGHJKLMNPQRSTUVWXYZ", "abcdefghijkmnopqrstuvwxyz")
-_PASSWORD_LENGTH: Final = 12
 _UUID_HINTS: Final = ("group", "same_host", "different_host")
 _NETWORKS: Final = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
 _DEVICES_REFUSED: Final = (
@@ -83,16 +80,6 @@ def boot_request(body: Mapping[str, Any], version: Version, network: Network) ->
 def network_id(network: Network) -> str:
     """The id of this cloud's one network; made of its name, so that it stays the same."""
     return str(uuid.uuid5(_NETWORKS, f"network:{network.name}"))
-
-
-def generate_password() -> str:
-    """A password for a server whose owner gave none."""
-    dice = random.SystemRandom()
-    letters = [dice.choice(group) for group in _PASSWORD_GROUPS]
-    everything = "".join(_PASSWORD_GROUPS)
-    letters += [dice.choice(everything) for _ in range(_PASSWORD_LENGTH - len(letters))]
-    dice.shuffle(letters)
-    return "".join(letters)
 
 
 def image_id_of(server: Mapping[str, Any]) -> str:

@@ -1,0 +1,124 @@
+"""RunInstances: from a request to what is asked of the cloud, once for each client token.
+
+Sources: Amazon EC2 API Reference (RunInstances), nova/api/ec2/cloud.py (run_instances).
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from novaflow.models import ClientToken
+from novaflow.operations.flavors import FlavorQuery
+from novaflow.operations.passwords import generate_password
+from novaflow.operations.server_boot import BootRequest
+from services.api.ec2.errors import Ec2Error, invalid_value
+from services.api.ec2.frame import Action, Answer, Call, Ec2Api
+from services.api.ec2.ids import IMAGE, resolve
+from services.api.ec2.instance_lookup import described
+from services.api.ec2.instance_views import reservation
+from services.api.ec2.tag_rules import tags_of
+
+MAX_COUNT: Final = 1000  # instances of one request
+MAX_USER_DATA: Final = 16384  # bytes
+_MAX_TOKEN: Final = 64  # characters
+_DEFAULT_TYPE: Final = "m1.small"
+
+
+async def run_instances(api: Ec2Api, call: Call) -> Answer:
+    """Record the instances and order their builds; for a client token that was used, those that were made with it."""
+    params = call.params
+    fewest = params.number("MinCount", least=1, most=MAX_COUNT)
+    most = params.number("MaxCount", least=1, most=MAX_COUNT)
+    if fewest > most:
+        raise invalid_value("MinCount", "It is greater than MaxCount.")
+    params.parts("Monitoring").only(("Enabled",))
+    placement = params.parts("Placement")
+    placement.only(("AvailabilityZone", "Tenancy", "GroupName"))
+    if params.parts("Monitoring").flag("Enabled") or placement.text("Tenancy", "default") != "default":
+        raise Ec2Error(
+            "UnsupportedOperation", "There is no detailed monitoring here, and the tenancy is the default one."
+        )
+    if placement.text("GroupName", ""):
+        raise Ec2Error("InvalidPlacementGroup.Unknown", "There are no placement groups here.")
+    user_data = params.data("UserData", b"", most=MAX_USER_DATA)
+    image, kernel, ramdisk = await _images(api, call)
+    request = BootRequest(
+        name="",
+        flavor_id=await _flavor_id(api, call),
+        image_id=image,
+        kernel_id=kernel,
+        ramdisk_id=ramdisk,
+        admin_password=generate_password(),
+        min_count=fewest,
+        max_count=most,
+        key_name=params.text("KeyName", "") or None,
+        user_data=base64.b64encode(user_data).decode(),
+        availability_zone=placement.text("AvailabilityZone", ""),
+        metadata=_tags(call),
+        once=_once(call),
+    )
+    made = await api.boots.boot(call.context, request)
+    return reservation(await described(api, call, [server.id for server in made], made))
+
+
+async def _images(api: Ec2Api, call: Call) -> tuple[str, str, str]:
+    """The image, and the kernel and the ramdisk where others than the image's own are asked for."""
+    given = [call.params.text("ImageId"), call.params.text("KernelId", ""), call.params.text("RamdiskId", "")]
+    found = await resolve(api.ids, IMAGE, [one for one in given if one])
+    image, kernel, ramdisk = (found.get(one, "") for one in given)
+    return image, kernel, ramdisk
+
+
+async def _flavor_id(api: Ec2Api, call: Call) -> str:
+    name = call.params.text("InstanceType", _DEFAULT_TYPE)
+    for flavor in await api.flavors.list(call.context, FlavorQuery(is_public=None)):
+        if flavor.name == name:
+            return flavor.id
+    raise Ec2Error("InvalidParameterValue", f"Invalid value '{name[:64]}' for InstanceType.")
+
+
+def _tags(call: Call) -> dict[str, str]:
+    """The tags of the instances; there is nothing else that could be tagged when instances are made."""
+    found: dict[str, str] = {}
+    for part in call.params.all_parts("TagSpecification"):
+        part.only(("ResourceType", "Tag"))
+        if part.text("ResourceType") != "instance":
+            raise invalid_value("TagSpecification.ResourceType", "Only instances are tagged when they are made.")
+        found |= tags_of(part)
+    return found
+
+
+def _once(call: Call) -> ClientToken | None:
+    token = call.params.text("ClientToken", "")
+    if not token:
+        return None
+    if len(token) > _MAX_TOKEN or not token.isascii():
+        raise Ec2Error("InvalidClientToken", f"A client token has at most {_MAX_TOKEN} ASCII characters.")
+    asked: Mapping[str, Any] = call.params.as_given()
+    others = {name: value for name, value in asked.items() if name != "ClientToken"}
+    return ClientToken(token=token, digest=hashlib.sha256(msgspec.json.encode(others, order="sorted")).hexdigest())
+
+
+ACTIONS: Final = (
+    Action(
+        "RunInstances",
+        run_instances,
+        takes=(
+            "ClientToken",
+            "ImageId",
+            "InstanceType",
+            "KernelId",
+            "KeyName",
+            "MaxCount",
+            "MinCount",
+            "Monitoring",
+            "Placement",
+            "RamdiskId",
+            "TagSpecification",
+            "UserData",
+        ),
+    ),
+)
