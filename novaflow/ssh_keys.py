@@ -14,7 +14,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from novaflow.errors import Invalid
@@ -34,6 +34,7 @@ class NewKey:
 
     public: str
     private: str
+    private_fingerprint: str  # as EC2 computes it: SHA1 of the private key in PKCS#8
 
     def __repr__(self) -> str:
         return f"NewKey(public={self.public!r})"
@@ -43,7 +44,11 @@ def generate_ssh() -> NewKey:
     """A fresh RSA key in the formats of OpenSSH. Takes tens of milliseconds or more of one core."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=BITS)
     public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    return NewKey(public=f"{public.decode()} Generated-by-Nova", private=_pem(key, is_pkcs8=False))
+    return NewKey(
+        public=f"{public.decode()} Generated-by-Nova",
+        private=_pem(key, is_pkcs8=False),
+        private_fingerprint=_of_private(key),
+    )
 
 
 def generate_x509(user_id: str, now: datetime) -> NewKey:
@@ -66,13 +71,37 @@ def generate_x509(user_id: str, now: datetime) -> NewKey:
         .sign(key, hashes.SHA256())
     )
     return NewKey(
-        public=certificate.public_bytes(serialization.Encoding.PEM).decode(), private=_pem(key, is_pkcs8=True)
+        public=certificate.public_bytes(serialization.Encoding.PEM).decode(),
+        private=_pem(key, is_pkcs8=True),
+        private_fingerprint=_of_private(key),
     )
 
 
 def fingerprint(public: str, kind: str) -> str:
     """What tells this public key from others, in colon-separated hex; raises Invalid for what is no such key."""
     return _certificate_fingerprint(public) if kind == X509 else _ssh_fingerprint(public)
+
+
+def imported_fingerprint(public: str) -> str:
+    """What EC2 shows of a key that was brought along: MD5 of the public key in DER; of an Ed25519 key SHA-256, in base64.
+
+    Raises Invalid. Source: Amazon EC2 User Guide (verify the fingerprint of your key pair).
+    """
+    try:
+        key = serialization.load_ssh_public_key(public.encode())
+        blob = base64.b64decode(public.split()[1])
+    except (ValueError, IndexError, UnsupportedAlgorithm, binascii.Error):
+        raise Invalid(reason="Keypair data is invalid: failed to generate fingerprint") from None
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return base64.b64encode(hashlib.sha256(blob).digest()).decode()
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return _colons(hashlib.md5(der, usedforsecurity=False).digest())
+
+
+def _of_private(key: rsa.RSAPrivateKey) -> str:
+    form = serialization.PrivateFormat.PKCS8
+    der = key.private_bytes(serialization.Encoding.DER, form, serialization.NoEncryption())
+    return _colons(hashlib.sha1(der, usedforsecurity=False).digest())
 
 
 def _ssh_fingerprint(public: str) -> str:

@@ -39,7 +39,8 @@ class KeyPairOperations:
         await self._refuse_early(context, owner, name)
         # RSA keys take a while to find: off the loop, and not for nothing.
         made = await asyncio.to_thread(_generate, kind, owner, self._clock.now())
-        return await self._record(context, owner, name, made.public, kind), made.private
+        recorded = await self._record(context, owner, name, made.public, kind, made.private_fingerprint)
+        return recorded, made.private
 
     async def bring(
         self, context: Context, name: str, public_key: str, *, kind: str = SSH, user_id: str | None = None
@@ -82,7 +83,9 @@ class KeyPairOperations:
             return
         raise Conflict(reason=f"Key pair '{name}' already exists.")
 
-    async def _record(self, context: Context, owner: str, name: str, public_key: str, kind: str) -> KeyPair:
+    async def _record(
+        self, context: Context, owner: str, name: str, public_key: str, kind: str, private_fingerprint: str = ""
+    ) -> KeyPair:
         keypair = KeyPair(
             name=name,
             user_id=owner,
@@ -90,9 +93,19 @@ class KeyPairOperations:
             fingerprint=await asyncio.to_thread(_fingerprint, public_key, kind),
             type=kind,
             created_at=self._clock.now(),
+            private_fingerprint=private_fingerprint,
         )
         limits = await self._quotas.limits(context.project_id, self._defaults, user_id=owner)
         return await self._keypairs.create(keypair, limits.key_pairs)
+
+
+def ec2_fingerprint(keypair: KeyPair) -> str:
+    """What EC2 shows of a key: of the private half where the key was made here, else of the public one."""
+    from novaflow.ssh_keys import imported_fingerprint
+
+    if keypair.private_fingerprint or keypair.type != SSH:
+        return keypair.private_fingerprint or keypair.fingerprint
+    return imported_fingerprint(keypair.public_key)
 
 
 def _owner(context: Context, user_id: str | None, action: str) -> str:
