@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from services.files import opened
+
 CHUNK: Final = 2**20
 _IDLE: Final = 30.0  # seconds in which nobody takes a chunk
 _STORING: Final = 600.0  # seconds from the last chunk to the answer: what has come is looked through by then
@@ -49,8 +51,5 @@ class Outgoing:
 @asynccontextmanager
 async def outgoing(path: Path) -> AsyncIterator[Outgoing]:
     """The file, open while the block lasts. Raises OSError."""
-    stream = await asyncio.to_thread(path.open, "rb")
-    try:
+    async with opened(path, "rb") as stream:
         yield Outgoing(stream, (await asyncio.to_thread(path.stat)).st_size)
-    finally:
-        await asyncio.to_thread(stream.close)

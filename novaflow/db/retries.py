@@ -30,6 +30,8 @@ _PASSING: Final = {
 }
 _SQLITE_PASSING: Final = {5: "the file is locked by another process", 6: "a table is locked"}
 
+_NO_SOCKET: Final = "does not expose socket"  # asyncmy, of a server that died between accepting and its greeting
+
 _FIRST_DELAY: Final = 0.01  # seconds
 _LONGEST_DELAY: Final = 2.0
 
@@ -38,6 +40,8 @@ def passing(error: BaseException) -> str | None:
     """Why this failure may be gone at the next try; None when a retry would meet it again."""
     if isinstance(error, OSError):  # TimeoutError is one
         return "the connection was lost"
+    if isinstance(error, RuntimeError) and _NO_SOCKET in str(error):
+        return "the server cannot be reached"
     if not isinstance(error, DBAPIError) or error.orig is None:
         return None
     if isinstance(error.orig, sqlite3.Error):

@@ -25,6 +25,7 @@ from novaflow.virt.driver import GuestFile
 from rpc.errors import Away
 from services.clients import chunks
 from services.compute.transfer import DIGEST_BYTES, IDLE, KEY_HEADER, Manifest, OfferedFile
+from services.files import opened
 
 _CONNECT: Final = 5.0  # seconds
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -101,7 +102,7 @@ class Arrivals:
         path = home / file.name
         async with self._http.get(f"{order.url}/{file.name}", headers=_key(order), timeout=_timeout()) as response:
             _require(response)
-            with await asyncio.to_thread(path.open, "wb") as stream:
+            async with opened(path, "wb") as stream:
                 told, found = await _keep(response.content, stream, file.size)
         if told != found:
             raise _failed(order, f"its {file.name} is not what its old host has sent")

@@ -27,6 +27,7 @@ from novaflow.clock import Clock
 from novaflow.config import Compute
 from novaflow.models import Value
 from novaflow.virt.driver import GuestFile
+from services.files import opened
 from services.web import json_response, serving
 
 KEY_HEADER: Final = "X-Transfer-Key"
@@ -106,18 +107,16 @@ class Offers:
         path = self._known(request).files.get(request.match_info["name"])
         if path is None:
             raise web.HTTPNotFound
-        stream = await asyncio.to_thread(path.open, "rb")
+        size = (await asyncio.to_thread(path.stat)).st_size
+        response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
+        response.content_length = size + DIGEST_BYTES
         try:
-            size = (await asyncio.to_thread(path.stat)).st_size
-            response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
-            response.content_length = size + DIGEST_BYTES
-            async with asyncio.timeout(IDLE):
-                await response.prepare(request)
-            await _pour(stream, size, response)
+            async with opened(path, "rb") as stream:
+                async with asyncio.timeout(IDLE):
+                    await response.prepare(request)
+                await _pour(stream, size, response)
         except ConnectionResetError:
             log.info("host %s has gone away while a file was sent to it", request.remote)
-        finally:
-            await asyncio.to_thread(stream.close)
         return response
 
     async def _end(self, request: web.Request) -> web.Response:

@@ -48,3 +48,8 @@ def test_delays_grow_to_a_limit_and_differ() -> None:
     assert delays[:7] == sorted(delays[:7])
     assert all(1.0 <= one <= 2.0 for one in delays[8:])
     assert len(set(delays)) == len(delays)
+
+
+def test_a_server_that_dies_while_it_greets_is_asked_again() -> None:
+    assert passing(RuntimeError("Transport does not expose socket instance")) == "the server cannot be reached"
+    assert passing(RuntimeError("anything else")) is None
