@@ -108,7 +108,7 @@ async def test_every_start_puts_the_current_urls_into_the_catalogue(migrated_sql
         services = {service.id: service.type for service in await authority.records.services.all()}
         urls = {(services[point.service_id], point.interface): point.url for point in after}
         assert {point.id for point in after} == {point.id for point in before}
-        assert len(after) == 12
+        assert len(after) == 15
         assert urls["identity", "public"] == urls["identity", "internal"] == "http://127.0.0.1:1111/v3"
         assert urls["identity", "admin"] == "http://127.0.0.1:2222/v3"
         assert urls["compute", "public"] == "http://127.0.0.1:8774/v2.1"

@@ -191,7 +191,7 @@ async def test_three_urls_are_one_endpoint(world: IdentityWorld) -> None:
     assert {name: endpoint[name] for name in urls} == urls
     listed = (await world.get("/v2.0/endpoints"))["endpoints"]
     assert endpoint in listed
-    assert len(listed) == 5
+    assert len(listed) == 6
     in_v3 = (await world.get(f"/v3/endpoints?service_id={service['id']}"))["endpoints"]
     assert {point["interface"] for point in in_v3} == {"public", "internal", "admin"}
     assert (await world.ask("DELETE", f"/v2.0/endpoints/{endpoint['id']}")).status == 204
