@@ -13,9 +13,9 @@ from services.files import opened
 async def test_a_file_is_open_while_the_block_runs(tmp_path: Path) -> None:
     async with opened(tmp_path / "file", "wb") as stream:
         stream.write(b"data")
-        assert not stream.closed
 
-    assert stream.closed
+    with pytest.raises(ValueError, match="closed"):
+        stream.write(b"more")
     assert (tmp_path / "file").read_bytes() == b"data"
 
 
