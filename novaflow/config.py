@@ -53,6 +53,11 @@ class Api(Section, frozen=True, kw_only=True):
     ec2_host: str = "127.0.0.1"
     ec2_port: int = 8773
     ec2_url: str = ""
+    metadata_host: str = "127.0.0.1"
+    metadata_port: int = 8775
+    metadata_url: str = ""  # where compute hosts find it
+    metadata_requires_token: bool = False  # EC2 metadata for those alone who show a token (IMDSv2)
+    metadata_hop_limit: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1  # that the answer with such a token lives for
 
 
 class Procedure(Section, frozen=True, kw_only=True, omit_defaults=True):
@@ -169,6 +174,7 @@ class Compute(Section, frozen=True, kw_only=True):
     snapshots_at_once: int = 2
     shelved_offload_time: float = 0.0  # seconds a shelved server stays on its host; 0: it leaves at once, -1: never
     stop_timeout: float = 60.0  # seconds a guest may take to power itself off
+    detach_timeout: float = 30.0  # seconds a guest that runs may take to let go of a volume
     sync_power_state_interval: float = 600.0  # seconds between two comparisons of guests and records
     resume_guests_state_on_host_boot: bool = True  # start what ran before the machine went down
     instance_build_timeout: float = (
@@ -249,6 +255,11 @@ class Config(Section, frozen=True, kw_only=True):
     def ec2_url(self) -> str:
         """Where the EC2 API is found, with Icehouse's path."""
         return self.api.ec2_url or f"http://{self.api.ec2_host}:{self.api.ec2_port}/services/Cloud"
+
+    @property
+    def metadata_url(self) -> str:
+        """Where the metadata service is found by compute hosts."""
+        return self.api.metadata_url or f"http://{self.api.metadata_host}:{self.api.metadata_port}"
 
     @property
     def database_url(self) -> str:

@@ -19,7 +19,7 @@ from services.broker import with_whole_paths
 from services.bus_settings import bus_settings
 
 EFFECTIVE: Final = "effective.toml"
-PORTS: Final = 5  # that a cloud listens on
+PORTS: Final = 6  # that a cloud listens on
 _SYNC_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "mysql": "mysql+asyncmy", "mariadb": "mysql+asyncmy"}
 
 
@@ -77,15 +77,15 @@ def async_url(url: str) -> str:
 
 
 def with_ports(config: Config, base: int) -> Config:
-    """`config` on PORTS ports from `base` on (identity, identity admin, image, compute, EC2), or on free ones for 0."""
+    """`config` on PORTS ports from `base` on (identity, identity admin, image, compute, EC2, metadata), or on free ones for 0."""
     found = free_ports(config.api.host, PORTS) if base == 0 else range(base, base + PORTS)
-    identity, admin, image, api, ec2 = found
+    identity, admin, image, api, ec2, metadata = found
     replace = msgspec.structs.replace
     return replace(
         config,
         identity=replace(config.identity, port=identity, admin_port=admin),
         image=replace(config.image, port=image),
-        api=replace(config.api, port=api, ec2_port=ec2),
+        api=replace(config.api, port=api, ec2_port=ec2, metadata_port=metadata),
     )
 
 

@@ -1,6 +1,7 @@
 """What a domain is made of besides the guest's specification: whose it is, where its files are, how this host runs domains."""
 
 from novaflow.models import Value
+from novaflow.virt.wire.laid import LaidWire
 
 
 class Owner(Value, frozen=True, kw_only=True):
@@ -18,6 +19,7 @@ class Machine(Value, frozen=True, kw_only=True):
     host_cpu: str = "host-passthrough"  # the CPU's mode under kvm
     has_vnc: bool = False
     has_cgroups: bool = False  # without them there are no CPU shares and quotas
+    has_wires: bool = False  # QEMU can make sockets in the guests' directories
     agent_directory: str = ""  # of the sockets to guest agents; empty lets libvirt choose
 
 
@@ -39,4 +41,5 @@ class Paths(Value, frozen=True, kw_only=True):
     ephemeral: str = ""
     swap: str = ""
     config_drive: str = ""
+    wire: LaidWire | None = None  # to this host, of the first network card; None: QEMU's own network
     volumes: tuple[VolumeDisk, ...] = ()

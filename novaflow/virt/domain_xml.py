@@ -49,7 +49,7 @@ def build_domain(guest: GuestSpec, paths: Paths, machine: Machine, owner: Owner)
         add_text(domain, f"on_{event}", action)
     domain.append(devices(paths, machine, hardware, guest.server_id))
     if guest.addresses and machine.virt_type != "test":
-        domain.append(network(guest, hardware.vif_model))
+        domain.append(network(guest, hardware.vif_model, paths.wire))
     return ET.tostring(domain, encoding="unicode")
 
 

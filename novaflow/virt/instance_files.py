@@ -22,9 +22,14 @@ class InstanceFiles:
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()
 
+    @property
+    def homes(self) -> Path:
+        """Where the guests' directories are, by their ids."""
+        return self.directory / "instances"
+
     def of(self, server_id: str) -> Path:
         """The guest's directory."""
-        return self.directory / "instances" / server_id
+        return self.homes / server_id
 
     def aside(self, server_id: str) -> Path:
         """The directory of the parked guest of that id."""
@@ -47,9 +52,17 @@ class InstanceFiles:
     def paths(self, server_id: str) -> Paths:
         """The files of the guest that are there. The console log may yet come."""
         home = self.of(server_id)
-        found = {name: str(home / name) for name in ("disk", "ephemeral", "swap") if (home / name).exists()}
-        drive = home / CONFIG_DRIVE
-        return Paths(console=str(home / "console.log"), config_drive=str(drive) if drive.exists() else "", **found)
+
+        def there(name: str) -> str:
+            return str(home / name) if (home / name).exists() else ""
+
+        return Paths(
+            console=str(home / "console.log"),
+            disk=there("disk"),
+            ephemeral=there("ephemeral"),
+            swap=there("swap"),
+            config_drive=there(CONFIG_DRIVE),
+        )
 
     def remove_parked(self, server_id: str) -> None:
         """Everything of the parked guest of that id; fine when there is nothing. Raises OSError."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from novaflow.virt.domain_facts import Owner
+from novaflow.virt.domain_network import netdevs
 from novaflow.virt.domain_xml import METADATA_URI, read_owner
 from novaflow.virt.image_facts import Refused
 
@@ -22,6 +23,7 @@ def moved(here: str, there: str) -> str:
         raise Refused(f"the guest is of type {domain.get('type')}, and the destination runs {wanted.get('type')}")
     for parent, tag in ((".", "metadata"), ("os", "kernel"), ("os", "initrd"), ("devices", "emulator")):
         _take(tag, domain.find(parent), wanted.find(parent))
+    _move_network(domain, wanted)
     for label in domain.findall("seclabel"):  # each host has its own
         domain.remove(label)
     devices, others = _devices(domain), _devices(wanted)
@@ -57,6 +59,15 @@ def _take(tag: str, parent: ET.Element | None, other: ET.Element | None) -> None
     ours, theirs = parent.find(tag), other.find(tag)
     if ours is not None and theirs is not None:
         parent[list(parent).index(ours)] = theirs
+
+
+def _move_network(domain: ET.Element, wanted: ET.Element) -> None:
+    """What is behind the cards is the other's. Of another kind it cannot be: QEMU sends its own network's state along."""
+    for ours, theirs in zip(netdevs(domain), netdevs(wanted), strict=False):
+        here, there = ours.get("value", ""), theirs.get("value", "")
+        if here.partition(",")[0] != there.partition(",")[0]:
+            raise Refused("the destination has another kind of network for it")
+        ours.set("value", there)
 
 
 def _move_disks(devices: ET.Element, others: ET.Element) -> None:

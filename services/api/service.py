@@ -14,6 +14,7 @@ from novaflow.db.ec2_signatures import Ec2Signatures
 from novaflow.db.ec2_tags import Ec2Tags
 from novaflow.db.flavors import Flavors
 from novaflow.db.floating_addresses import FloatingAddresses
+from novaflow.db.guest_plans import GuestPlans
 from novaflow.db.hosts import Hosts
 from novaflow.db.keypairs import KeyPairs
 from novaflow.db.locking import ServerLocks
@@ -29,6 +30,7 @@ from novaflow.operations.actions import ActionOperations
 from novaflow.operations.aggregates import AggregateOperations
 from novaflow.operations.flavors import FlavorOperations
 from novaflow.operations.floating_addresses import FloatingAddressOperations
+from novaflow.operations.guest_facts import GuestFactOperations
 from novaflow.operations.hosts import HostOperations
 from novaflow.operations.keypairs import KeyPairOperations
 from novaflow.operations.quotas import QuotaOperations
@@ -45,10 +47,12 @@ from rpc.tracing import Tracer
 from services.api.ec2 import app as ec2_app
 from services.api.ec2.auth import signature_verifier, signed_by_key
 from services.api.ec2.frame import Ec2Api
+from services.api.metadata import app as metadata_app
 from services.api.openstack.app import create_app, is_public
 from services.api.openstack.frame import Api
 from services.auth import authenticated, token_verifier
 from services.clients import ImageClient
+from services.guest_identity import shared_secret
 from services.notifications import telling
 from services.runtime import Runtime
 from services.transitions import traced as traced_transitions
@@ -59,7 +63,7 @@ BINARY: Final = "nova-api"
 
 @asynccontextmanager
 async def api(runtime: Runtime) -> AsyncIterator[None]:
-    """Serve the Compute API and the EC2 API until the block ends. Raises PortTaken."""
+    """Serve the Compute API, the EC2 API and the metadata service until the block ends. Raises PortTaken."""
     tracer, database, bus = runtime.tracer(BINARY), await runtime.database(), await runtime.bus(BINARY)
     recorded = traced_transitions(tracer)
     async with (
@@ -93,9 +97,19 @@ async def _serving(
         trace=traced(tracer),
         authenticate=signed_by_key(signature_verifier(runtime, tracer)),
     )
+    metadata = metadata_app.create_app(
+        metadata_app.Metadata(
+            facts=GuestFactOperations(GuestPlans(database), Ec2Ids(database), config),
+            clock=runtime.clock,
+            secret=shared_secret(runtime.state_dir),
+            requires_token=config.api.metadata_requires_token,
+        ),
+        trace=traced(tracer),
+    )
     async with (
         serving(app, config.api.host, config.api.port),
         serving(ec2, config.api.ec2_host, config.api.ec2_port),
+        serving(metadata, config.api.metadata_host, config.api.metadata_port),
     ):
         yield
 

@@ -7,8 +7,9 @@ and config drive whichever way it came to its host.
 import secrets
 
 from novaflow.models import Address, BuildPlan
-from novaflow.virt.config_drive import SEED_BYTES, GuestNetwork, build_config_drive
+from novaflow.virt.config_drive import build_config_drive
 from novaflow.virt.driver import BootSource, GuestSpec
+from novaflow.virt.guest_facts import SEED_BYTES, GuestNetwork
 from services.compute.host import ComputeHost
 from services.compute.images import BootFiles
 

@@ -24,6 +24,7 @@ from services.compute.audit import Auditor
 from services.compute.host import ComputeHost
 from services.compute.image_room import ImageRoom
 from services.compute.images import BootImages, ImageSource
+from services.compute.metadata.serving import answering_guests
 from services.compute.moving.serving import answer_moves
 from services.compute.pulse import Pulse
 from services.compute.records import Records
@@ -73,6 +74,7 @@ async def compute_with(
     offers = Offers(runtime.config.compute, runtime.clock)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(offers.served())
+        await stack.enter_async_context(answering_guests(runtime, directory))
         served = [
             await stack.enter_async_context(_serving(runtime, driver_of(name), name, images, uploads, offers))
             for name in host_names(runtime.config.compute)

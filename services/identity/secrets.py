@@ -4,9 +4,7 @@ A file appears whole or not at all, and the first of two processes that make it 
 """
 
 import fcntl
-import os
 import secrets
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +13,7 @@ import msgspec
 from novaflow.errors import Invalid
 from novaflow.identity.credentials import SERVICE_FILE, SERVICE_USER, Credentials
 from novaflow.identity.sealing import new_keys, rotated
+from services.kept_secrets import drafted, kept
 
 ADMIN_FILE: Final = "admin-password"
 SEALING_FILE: Final = "credential-keys"
@@ -24,7 +23,7 @@ _PASSWORD_BYTES: Final = 24
 
 def admin_password(state_dir: Path) -> str:
     """The administrator's first password."""
-    return _kept(state_dir / ADMIN_FILE, f"{_new_password()}\n").strip()
+    return kept(state_dir / ADMIN_FILE, f"{_new_password()}\n").strip()
 
 
 def service_credentials(state_dir: Path, project: str) -> Credentials:
@@ -32,7 +31,7 @@ def service_credentials(state_dir: Path, project: str) -> Credentials:
     made = Credentials(username=SERVICE_USER, password=_new_password(), project=project)
     path = state_dir / SERVICE_FILE
     try:
-        return msgspec.json.decode(_kept(path, msgspec.json.encode(made).decode()), type=Credentials)
+        return msgspec.json.decode(kept(path, msgspec.json.encode(made).decode()), type=Credentials)
     except msgspec.DecodeError as error:
         raise Invalid(
             reason=f"{path} does not hold the services' credentials; delete it to have it made again"
@@ -41,7 +40,7 @@ def service_credentials(state_dir: Path, project: str) -> Credentials:
 
 def sealing_keys(state_dir: Path) -> str:
     """The keys that credentials are encrypted with."""
-    return _kept(state_dir / SEALING_FILE, new_keys())
+    return kept(state_dir / SEALING_FILE, new_keys())
 
 
 def rotate_sealing_keys(state_dir: Path) -> None:
@@ -50,29 +49,8 @@ def rotate_sealing_keys(state_dir: Path) -> None:
     sealing_keys(state_dir)
     with path.with_name(f".{path.name}.lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
-        _draft(path, rotated(path.read_text())).replace(path)
+        drafted(path, rotated(path.read_text())).replace(path)
 
 
 def _new_password() -> str:
     return secrets.token_urlsafe(_PASSWORD_BYTES)
-
-
-def _kept(path: Path, text: str) -> str:
-    """What the file holds, `text` if it was not there."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = _draft(path, text)
-        with suppress(FileExistsError):  # another process was first
-            os.link(draft, path)
-        draft.unlink()
-    return path.read_text()
-
-
-def _draft(path: Path, text: str) -> Path:
-    """A file beside `path` that only its owner can read, on disk with all of `text`."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    return draft

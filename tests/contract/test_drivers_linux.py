@@ -13,9 +13,10 @@ from novaflow.config import Compute
 from novaflow.models import BuildPlan, Flavor, InjectedFile, Server
 from novaflow.states import Power, Task, Vm
 from novaflow.virt.choose import open_driver
-from novaflow.virt.config_drive import GuestNetwork, build_config_drive
+from novaflow.virt.config_drive import build_config_drive
 from novaflow.virt.driver import BootSource, DiskImage, Driver, GuestSpec
 from novaflow.virt.guest import GuestFiles, build_guest
+from novaflow.virt.guest_facts import GuestNetwork
 from tests.support.guests import ADDRESS, console_has, counts_on, guest_spec, raw_image
 from tests.support.libvirt import need_libvirt, process_directory
 from tests.support.pictures import png_size

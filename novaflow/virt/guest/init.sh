@@ -68,6 +68,39 @@ find_config_drive() {
   return 1
 }
 
+asks_metadata_service() {
+  case " $(cat /proc/cmdline) " in *" metadata "*) return ;; esac
+  return 1
+}
+
+fetch() { timeout 20 wget -q -O "$2" "http://169.254.169.254/$1"; }
+
+# The same files as on a config drive, from the metadata service. The address comes by DHCP.
+ask_metadata_service() {
+  cat >/run/dhcp <<'END'
+#!/bin/sh
+[ "$1" = bound ] || exit 0
+ifconfig "$interface" "$ip" netmask "$subnet" up
+[ -n "$router" ] && route add default gw "$router"
+exit 0
+END
+  chmod 700 /run/dhcp
+  [ -e /sys/class/net/eth0 ] || return 1
+  ip link set eth0 up
+  udhcpc -i eth0 -n -q -t 5 -T 2 -s /run/dhcp >/dev/null 2>&1 || return 1
+  mkdir -p /config/openstack/latest /config/openstack/content
+  fetch openstack/latest/ /run/listing || return 1
+  while read -r name || [ -n "$name" ]; do
+    fetch "openstack/latest/$name" "/config/openstack/latest/$name"
+    name=
+  done </run/listing
+  number=0
+  while at=content/$(printf %04d "$number"); fetch "openstack/$at" "/config/openstack/$at" 2>/dev/null; do
+    number=$((number + 1))
+  done
+  say "metadata fetched from 169.254.169.254"
+}
+
 read_config_drive() {
   metadata=
   read -r metadata </config/openstack/latest/meta_data.json
@@ -115,7 +148,7 @@ bring_up_network() {
     value gateway "$rest"
     if [ -e "/sys/class/net/eth$number" ]; then
       ifconfig "eth$number" "$address" netmask "$netmask" up
-      [ "$number" = 0 ] && [ -n "$found" ] && route add default gw "$found"
+      [ "$number" = 0 ] && [ -n "$found" ] && route add default gw "$found" 2>/dev/null
       say "eth$number has $address netmask $netmask"
     fi
     rest=${rest#*ip_address}
@@ -166,10 +199,12 @@ mount_disk
 count_boots
 describe
 id=
-if find_config_drive; then
+if ! asks_metadata_service && find_config_drive; then
+  read_config_drive
+elif ask_metadata_service; then
   read_config_drive
 else
-  say "no config drive"
+  say "no config drive and no metadata service"
 fi
 for event in /dev/input/event*; do
   [ -e "$event" ] && await_power_button "$event" &

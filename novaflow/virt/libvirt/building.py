@@ -15,7 +15,7 @@ from novaflow.virt.domain_xml import build_domain
 from novaflow.virt.driver import GuestFile, GuestSpec
 from novaflow.virt.hardware import read_hardware
 from novaflow.virt.image_facts import inspect
-from novaflow.virt.libvirt import domains
+from novaflow.virt.libvirt import domains, wiring
 from novaflow.virt.libvirt.host import LibvirtHost
 from novaflow.virt.libvirt.waiting import see_through
 from novaflow.virt.qemu_img import create_blank, create_overlay, grow
@@ -86,7 +86,11 @@ def domain_of(host: LibvirtHost, guest: GuestSpec) -> str:
     hardware = read_hardware(guest.flavor, guest.properties)
     if hardware.cpu_quotas and not host.machine.has_cgroups:
         host.notice("quota:cpu_* of flavors is ignored: this libvirt has no control groups")
-    paths = msgspec.structs.replace(host.files.paths(guest.server_id), volumes=volumes_of(host, guest.server_id))
+    paths = msgspec.structs.replace(
+        host.files.paths(guest.server_id),
+        volumes=volumes_of(host, guest.server_id),
+        wire=wiring.lay(host, guest),
+    )
     return build_domain(guest, paths, host.machine, host.owner)
 
 

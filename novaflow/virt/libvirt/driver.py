@@ -44,6 +44,7 @@ from novaflow.virt.libvirt import (
     screens,
     snapshots,
     volumes,
+    wiring,
 )
 from novaflow.virt.libvirt.connection import Connection, release, share
 from novaflow.virt.libvirt.embed import prepare_root
@@ -89,6 +90,7 @@ class LibvirtDriver:
             try:
                 await host.run(domains.list_guests)
                 host.machine = await self._choose_machine()
+                wiring.keep_reachable(host)
                 await leftovers.clear_all(connection, host.files, host.owner)
             except BaseException:
                 await self._disconnect()
@@ -318,6 +320,7 @@ class LibvirtDriver:
             emulator=emulator,
             has_vnc=self._has_vnc,
             has_cgroups=self._uri.partition("?")[0].endswith("/system"),
+            has_wires=await self._host.connection.run(wiring.can_have_wires, self._version),
             agent_directory=str(self._host.root / _AGENTS) if self._host.root else "",
         )
 

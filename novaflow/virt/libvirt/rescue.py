@@ -40,7 +40,8 @@ async def rescue(host: LibvirtHost, guest: GuestSpec, source: BootSource) -> Non
             write_config_drive(room, guest.config_drive)
             if source.disk and found:
                 await create_overlay(room / "disk", source.disk, found, 0)
-            xml = build_domain(with_source(guest, source), _paths(home, guest, wiring.lay(host, guest)), host.machine, host.owner)
+            paths = _paths(home, guest, wiring.lay(host, guest))
+            xml = build_domain(with_source(guest, source), paths, host.machine, host.owner)
             await see_through(host.connection.run(domains.define, xml))
             await power.start(host, guest.server_id)
         except BaseException:

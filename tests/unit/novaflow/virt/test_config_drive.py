@@ -11,7 +11,8 @@ import pytest
 from novaflow.errors import Invalid
 from novaflow.models import Address, BuildPlan, Flavor, InjectedFile, Server
 from novaflow.states import Power, Task, Vm
-from novaflow.virt.config_drive import OPENSTACK_VERSIONS, GuestNetwork, build_config_drive
+from novaflow.virt.config_drive import build_config_drive
+from novaflow.virt.guest_facts import OPENSTACK_VERSIONS, GuestNetwork
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SEED = bytes(range(256)) * 2
