@@ -41,6 +41,7 @@ class Trial:
     ends: Vm
     is_move: bool = False
     takes_over: RestAction | None = None
+    source_is_down: bool = False  # as far as anybody knows
 
     @property
     def boots(self) -> bool:
@@ -83,12 +84,19 @@ _MORE: Final = {
         "set password", Event.PASSWORD_ORDERED, _plain("changePassword", {"adminPass": "correct horse"})
     ),
 }
+_EVACUATE: Final = RestAction("evacuate", Event.EVACUATE_ORDERED, _plain("evacuate", {}))
 _ACTIONS: Final[Mapping[str, RestAction]] = {**BY_NAME, **_MORE}
 
 
 def _trial(name: str, path: Iterable[str], starts: Vm, ends: Vm, *, is_move: bool = False) -> Trial:
     action = _ACTIONS[name.split(" of ")[0]]
     return Trial(name, action, tuple(_ACTIONS[step] for step in path), starts, ends, is_move)
+
+
+def _evacuation(name: str, *path: str, starts: Vm) -> Trial:
+    """The source is said to be dead while it lives, as when its network is: the worst for a server that may only live once."""
+    steps = tuple(_ACTIONS[step] for step in path)
+    return Trial(name, _EVACUATE, steps, starts, starts, is_move=True, source_is_down=True)
 
 
 def _deleted_in(name: str, *path: str, starts: Vm = Vm.ACTIVE) -> Trial:
@@ -141,6 +149,8 @@ TRIALS: Final = (
     _trial("force delete of a resized",  ("resize",),           Vm.RESIZED,           Vm.DELETED,   is_move=True),
     _trial("force delete of a shelved",  ("shelve",),           Vm.SHELVED,           Vm.DELETED),
     _trial("force delete of an offloaded", ("shelve", "offload"), Vm.SHELVED_OFFLOADED, Vm.DELETED),
+    _evacuation("evacuate", starts=Vm.ACTIVE),
+    _evacuation("evacuate of a stopped", "stop", starts=Vm.STOPPED),
     *(_deleted_in(name) for name in ("reboot", "rebuild", "resize", "live migrate", "create image", "shelve", "rescue")),
     _deleted_in("boot",     starts=Vm.BUILDING),
     _deleted_in("revert",   "resize",             starts=Vm.RESIZED),

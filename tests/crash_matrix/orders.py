@@ -117,6 +117,21 @@ async def launch(cloud: TwoHosts, rider: Rider, image: str) -> None:
         rider.is_ordered.set()
 
 
+async def force_down(cloud: TwoHosts, host: str, *, is_down: bool) -> None:
+    """Say that a host is dead, or that it is not, until somebody hears it."""
+    asked = {"host": host, "binary": "nova-compute", "forced_down": is_down}
+    url = f"{cloud.client.compute}/os-services/force-down"
+
+    async def is_said() -> bool:
+        try:
+            await cloud.client.ask("PUT", url, json=asked)
+        except (aiohttp.ClientError, ApiError):
+            return False
+        return True
+
+    await until(is_said, f"nobody hears of {host}")
+
+
 async def delete_all(cloud: TwoHosts, prefix: str) -> None:
     """Have everything gone, whatever became of it."""
 

@@ -27,7 +27,7 @@ class Plan:
         number = 0
         while self.open:
             leader = next(iter(self.open))
-            others = [cell for cell in self.open if cell.victim == leader.victim and cell != leader]
+            others = [cell for cell in self.open if cell != leader and _go_together(cell, leader)]
             trials = {cell.trial: cell for cell in others if cell.trial is not leader.trial}
             yield Volley(number, self._seed, leader, self._chosen([*trials.values()], others))
             number += 1
@@ -48,3 +48,8 @@ class Plan:
                 self.open[leader] = tries  # at the end
             else:
                 self.unmet.append(leader)
+
+
+def _go_together(one: Cell, other: Cell) -> bool:
+    """Whether one kill can be both cases."""
+    return one.victim == other.victim and one.trial.source_is_down == other.trial.source_is_down

@@ -11,9 +11,9 @@ from typing import Final, TypeVar
 
 from novaflow.errors import ServiceUnavailable
 from tests.crash_matrix.cases import AFTER, DOWN, REQUEST, Cell
-from tests.crash_matrix.cloud import TwoHosts
+from tests.crash_matrix.cloud import SOURCE, TwoHosts
 from tests.crash_matrix.judging import Problem, problems
-from tests.crash_matrix.orders import ACCEPTED, Rider, delete_all, launch, prepare, standings
+from tests.crash_matrix.orders import ACCEPTED, Rider, delete_all, force_down, launch, prepare, standings
 from tests.crash_matrix.pace import Pace
 from tests.crash_matrix.verdicts import Verdict, verdict
 from tests.crash_matrix.world import World, world
@@ -73,6 +73,9 @@ async def fire(cloud: TwoHosts, volley: Volley, image: str, pace: Pace) -> Resul
     riders = _riders(volley, pace, dice)
     await prepare(cloud, riders, volley.prefix, image)
     cloud.logged()
+    is_down = volley.leader.trial.source_is_down
+    if is_down:
+        await force_down(cloud, SOURCE, is_down=True)
     async with asyncio.TaskGroup() as client:
         for rider in riders:
             client.create_task(launch(cloud, rider, image))
@@ -81,6 +84,8 @@ async def fire(cloud: TwoHosts, volley: Volley, image: str, pace: Pace) -> Resul
         await _kill(cloud, volley.leader.victim, dice)
     await _settled(cloud)
     seconds = time.monotonic() - killed
+    if is_down:
+        await force_down(cloud, SOURCE, is_down=False)
     found = await _cleared(cloud)
     verdicts = [verdict(rider, found) for rider in riders]
     wrong = [*problems(found), *_noise(cloud)]
