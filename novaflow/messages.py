@@ -30,6 +30,7 @@ from novaflow.models import (
 )
 from novaflow.states import Event, Power, Task, Vm
 from novaflow.virt.driver import Diagnostics, Incoming
+from novaflow.volumes import Volume, VolumeSnapshot
 from rpc.procedure import Call, Cast
 
 SCHEDULER: Final = "scheduler"
@@ -283,6 +284,55 @@ class IncomingAsk(ServerOrder, frozen=True, kw_only=True):
     disk_bytes: dict[str, int]
 
 
+class VolumeOrder(Value, frozen=True, kw_only=True):
+    """api, conductor -> compute: do to this volume, or to this snapshot of one, what the procedure's name says.
+
+    `server_id` is the server whose guest is concerned: the order waits its turn at it.
+    """
+
+    context: Context
+    id: str
+    order_id: str
+    server_id: str = ""
+
+    @classmethod
+    def of(cls, context: Context, thing: Volume | VolumeSnapshot) -> "VolumeOrder":
+        """The order that the volume or the snapshot has just got."""
+        server_id = thing.server_id if isinstance(thing, Volume) else None
+        return cls(context=context, id=thing.id, order_id=thing.order_id, server_id=server_id or "")
+
+
+class VolumeStep(Value, frozen=True, kw_only=True):
+    """compute -> conductor: the worker of this order on `host` asks what it is about."""
+
+    id: str
+    order_id: str
+    host: str
+
+
+class VolumeReport(VolumeStep, frozen=True, kw_only=True):
+    """compute -> conductor: the order is done, the guest has the volume as `device`; or it failed for the reason in `fault`."""
+
+    fault: str | None = None
+    device: str = ""
+
+
+class HostVolumesAsk(Value, frozen=True, kw_only=True):
+    """compute -> conductor: this host has files of these volumes and snapshots; what should it have?"""
+
+    host: str
+    volume_ids: tuple[str, ...] = ()
+    snapshot_ids: tuple[str, ...] = ()
+
+
+class HostVolumes(Value, frozen=True, kw_only=True):
+    """conductor -> compute: what should be on the host, and what became of the rest; `ready_servers` may be given what they should have."""
+
+    volumes: tuple[Volume, ...]
+    snapshots: tuple[VolumeSnapshot, ...]
+    ready_servers: tuple[str, ...]
+
+
 class Nothing(Value, frozen=True, kw_only=True):
     """The reply of a call that has nothing to say but that it is done."""
 
@@ -332,6 +382,13 @@ GET_SCREENSHOT:         Final = Call(topic=COMPUTE, method="get_screenshot", ver
 GET_DIAGNOSTICS:        Final = Call(topic=COMPUTE, method="get_instance_diagnostics", version="6.0", request=GuestAsk, reply=Diagnostics)
 GET_CONSOLE_OUTPUT:     Final = Call(topic=COMPUTE, method="get_console_output", version="6.0", request=ConsoleAsk, reply=ConsoleText)
 
+CREATE_VOLUME:          Final = Cast(topic=COMPUTE, method="create_volume", version="6.0", request=VolumeOrder)
+DELETE_VOLUME:          Final = Cast(topic=COMPUTE, method="delete_volume", version="6.0", request=VolumeOrder)
+ATTACH_VOLUME:          Final = Cast(topic=COMPUTE, method="attach_volume", version="6.0", request=VolumeOrder)
+DETACH_VOLUME:          Final = Cast(topic=COMPUTE, method="detach_volume", version="6.0", request=VolumeOrder)
+CREATE_VOLUME_SNAPSHOT: Final = Cast(topic=COMPUTE, method="volume_snapshot_create", version="6.0", request=VolumeOrder)
+DELETE_VOLUME_SNAPSHOT: Final = Cast(topic=COMPUTE, method="volume_snapshot_delete", version="6.0", request=VolumeOrder)
+
 START_BUILD:            Final = Call(topic=CONDUCTOR, method="start_build", request=TaskStep, reply=BuildPlan)
 ALLOCATE_NETWORK:       Final = Call(topic=CONDUCTOR, method="allocate_network", request=TaskStep, reply=Allocated)
 GET_ASSIGNMENT:         Final = Call(topic=CONDUCTOR, method="get_assignment", request=TaskStep, reply=Assignment)
@@ -342,6 +399,11 @@ REPORT_FAILURE:         Final = Call(topic=CONDUCTOR, method="report_failure", r
 HOST_STARTED:           Final = Call(topic=CONDUCTOR, method="host_started", request=HostStarted, reply=HostServers)
 LIST_HOST_SERVERS:      Final = Call(topic=CONDUCTOR, method="list_host_servers", request=HostAsk, reply=HostServers)
 JUDGE_GUESTS:           Final = Call(topic=CONDUCTOR, method="judge_guests", request=JudgeAsk, reply=Judged)
+GET_VOLUME:             Final = Call(topic=CONDUCTOR, method="get_volume", request=VolumeStep, reply=Volume)
+GET_VOLUME_SNAPSHOT:    Final = Call(topic=CONDUCTOR, method="get_volume_snapshot", request=VolumeStep, reply=VolumeSnapshot)
+REPORT_VOLUME:          Final = Call(topic=CONDUCTOR, method="report_volume", request=VolumeReport, reply=Nothing)
+REPORT_VOLUME_SNAPSHOT: Final = Call(topic=CONDUCTOR, method="report_volume_snapshot", request=VolumeReport, reply=Nothing)
+LIST_HOST_VOLUMES:      Final = Call(topic=CONDUCTOR, method="list_host_volumes", request=HostVolumesAsk, reply=HostVolumes)
 HEARTBEAT:              Final = Call(topic=CONDUCTOR, method="heartbeat", request=Heartbeat, reply=Nothing)
 REPORT_LOST_GUEST:      Final = Cast(topic=CONDUCTOR, method="report_lost_guest", request=GuestLost)
 REPORT_POWER:           Final = Cast(topic=CONDUCTOR, method="report_power", request=PowerReport)

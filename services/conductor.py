@@ -18,6 +18,7 @@ from novaflow.db.quotas import Quotas
 from novaflow.db.servers import Servers
 from novaflow.db.services import Services
 from novaflow.db.transitions import Transition
+from novaflow.db.volumes import Volumes, VolumeSnapshots
 from novaflow.identity.credentials import read
 from novaflow.messages import (
     ALLOCATE_NETWORK,
@@ -66,6 +67,7 @@ from services.recovery import Recovery
 from services.runtime import Runtime
 from services.timers import Timers
 from services.transitions import traced
+from services.volume_desk import VolumeDesk
 
 BINARY: Final = "nova-conductor"
 _BY_THE_OTHER_HOST: Final = frozenset({Event.CONFIRMED, Event.CONFIRMED_OFF})
@@ -197,6 +199,8 @@ async def _serving(
     servers, hosts = Servers(database, clock, tell), Hosts(database, clock)
     recovery = Recovery(bus, servers, hosts, config, clock, tracer)
     Conductor(bus, servers, hosts, recovery, config).serve(bus, PowerSync(bus, servers))
+    desk = VolumeDesk(bus, Volumes(database), VolumeSnapshots(database), config.conductor, clock)
+    desk.serve(bus)
     await bus.serve(CONDUCTOR)
     beats = beat(Services(database, clock), BINARY, config.compute.heartbeat_interval, clock)
     books = Bookkeeper(hosts, Quotas(database), clock, log.error)
@@ -206,6 +210,7 @@ async def _serving(
         runtime.spawn(recovery.run(), "recovery"),
         runtime.spawn(Timers(bus, servers, config, clock).run(), "timers"),
         runtime.spawn(books.run(config.conductor.audit_interval), "bookkeeping"),
+        runtime.spawn(desk.run(config.conductor.recovery_interval), "orders for volumes"),
         runtime.spawn(images.run(config.conductor.audit_interval), "image audit"),
     ]
     try:

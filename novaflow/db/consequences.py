@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from novaflow.db import moving, usages
+from novaflow.db import moving, usages, volumes
 from novaflow.db.standing import Standing, counts, usage_of
 from novaflow.states import Event, State, Vm
 
@@ -48,7 +48,9 @@ async def follow(connection: AsyncConnection, event: Event, server: Standing, af
 
     Raises TaskSuperseded for a server that shall be handed over to a host where nothing is claimed for it.
     """
-    if event is not Event.DELETED:  # which gives back everything at once
+    if event is Event.DELETED:  # which gives back everything at once
+        await volumes.release(connection, server.server_id, now)
+    else:
         await recount(connection, server, after)
     if event not in EVENTS:
         return

@@ -13,12 +13,12 @@ from novaflow.config import Database as Settings
 from novaflow.db.database import Database
 from novaflow.db.engines import SQLITE
 from novaflow.db.migrations import initial
-from novaflow.db.schema import aggregates, compute, ec2, hosts, identity, images, networking
+from novaflow.db.schema import aggregates, compute, ec2, hosts, identity, images, networking, volumes
 from novaflow.db.schema.metadata import METADATA
 from novaflow.errors import ServiceUnavailable
 
-HEAD: Final = "0007"  # the newest revision in migrations/versions
-_SCHEMA: Final = (aggregates, compute, ec2, hosts, identity, images, networking)  # imported, they are on METADATA
+HEAD: Final = "0008"  # the newest revision in migrations/versions
+_SCHEMA: Final = (aggregates, compute, ec2, hosts, identity, images, networking, volumes)  # imported, they are on METADATA
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _LOCK_NAME: Final = "CONCAT('novaflow.', MD5(DATABASE()))"
 _LOCK_WAIT: Final = 60  # seconds

@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, func, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow import guards
-from novaflow.db import consequences, tasks
+from novaflow.db import consequences, tasks, volumes
 from novaflow.db.ids import new_uuid, row_id
 from novaflow.db.schema.compute import servers
 from novaflow.db.standing import Standing, counts, lock, release_all
@@ -22,6 +22,7 @@ from novaflow.db.transitions import Transition, record
 from novaflow.errors import NotFound
 from novaflow.models import Context, Server, TaskParams
 from novaflow.states import ACTIONS, MOVES, Event, Power, State, advance
+from novaflow.volumes import MOVES as MOVING
 
 DELETE: Final = "delete"
 NO_PARAMS: Final = TaskParams()
@@ -105,7 +106,8 @@ _DELETE: Final = (
 async def accept(connection: AsyncConnection, order: Order, seen: Server) -> Accepted:
     """Give the server to the order's task. `seen` is the server as the caller read it, and mostly still true.
 
-    Raises WrongState when the server's state does not allow the action, Locked, NeverActive, NotFound when it is gone.
+    Raises WrongState when the server's state does not allow the action, Locked, NeverActive, NotFound when it is gone, Conflict for a move of
+    a server that has volumes.
     """
     _guard_seen(order, seen)
     as_seen = _Before(seen.state, seen.task_id, seen.host)
@@ -214,6 +216,8 @@ async def _accepted(connection: AsyncConnection, order: Order, before: _Before) 
     await tasks.supersede(connection, before.task_id, order.now)
     if order.changes:
         await connection.execute(update(servers).where(servers.c.id == order.server_id).values(**order.changes))
+    if order.event in MOVING:
+        await volumes.refuse_move(connection, order.server_id)
     await consequences.begin(connection, order.event, order.server_id, order.now)
     params = await order.accompany(connection, order) if order.accompany else order.params
     more = {"host": before.host, "params": None if params == NO_PARAMS else params}

@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Table, bindparam, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from novaflow.db import limits, recounts, usages
+from novaflow.db import limits, recounts, usages, volume_usage
 from novaflow.db.database import Database
 from novaflow.db.limits import Limits
 from novaflow.db.recounts import Correction
@@ -22,7 +22,7 @@ from novaflow.db.schema.compute import quota_limits
 from novaflow.db.schema.networking import floating_addresses, security_groups
 from novaflow.errors import Invalid
 from novaflow.models import QuotaLimits, Usage
-from novaflow.quotas import with_overrides
+from novaflow.quotas import plus, with_overrides
 
 __all__ = ["Correction", "Limits", "Quotas", "Standing"]
 
@@ -182,7 +182,8 @@ async def _usage(connection: AsyncConnection, project_id: str, user_id: str = ""
     counted = await usages.read(connection, project_id=project_id, user_id=user_id)
     query = _KEPT_BY_USER if user_id else _KEPT
     kept = (await connection.execute(query, {"b_project": project_id, "b_user": user_id})).one()
-    return msgspec.structs.replace(counted, **kept._mapping)
+    of_volumes = await volume_usage.counted(connection, project_id, user_id)
+    return plus(msgspec.structs.replace(counted, **kept._mapping), of_volumes)
 
 
 async def _replace(connection: AsyncConnection, table: Table[Any], changes: Mapping[str, int], **owner: str) -> None:

@@ -26,6 +26,7 @@ from novaflow.db.server_groups import ServerGroups
 from novaflow.db.servers import Servers
 from novaflow.db.services import Services
 from novaflow.db.transitions import Transition
+from novaflow.db.volumes import Volumes, VolumeSnapshots
 from novaflow.operations.actions import ActionOperations
 from novaflow.operations.aggregates import AggregateOperations
 from novaflow.operations.flavors import FlavorOperations
@@ -42,6 +43,8 @@ from novaflow.operations.server_orders import ServerOrders
 from novaflow.operations.servers import ServerOperations
 from novaflow.operations.services import ServiceOperations
 from novaflow.operations.usage import UsageOperations
+from novaflow.operations.volume_snapshots import VolumeSnapshotOperations
+from novaflow.operations.volumes import VolumeOperations
 from rpc.bus import Bus
 from rpc.tracing import Tracer
 from services.api.ec2 import app as ec2_app
@@ -188,6 +191,8 @@ def assemble(
         usages=UsageOperations(servers),
         aggregates=AggregateOperations(Aggregates(database, clock)),
         server_groups=ServerGroupOperations(ServerGroups(database), config.quota, clock),
+        volumes=VolumeOperations(Volumes(database), VolumeSnapshots(database), servers, bus, config, clock),
+        volume_snapshots=VolumeSnapshotOperations(VolumeSnapshots(database), bus, config, clock),
         security_groups=SecurityGroupOperations(
             SecurityGroups(database, clock), SecurityMembers(database), servers, config.quota
         ),

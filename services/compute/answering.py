@@ -4,8 +4,14 @@ Moves to other hosts have theirs in services.compute.moving.serving.
 """
 
 from novaflow.messages import (
+    ATTACH_VOLUME,
     BACKUP_INSTANCE,
     BUILD_AND_RUN_INSTANCE,
+    CREATE_VOLUME,
+    CREATE_VOLUME_SNAPSHOT,
+    DELETE_VOLUME,
+    DELETE_VOLUME_SNAPSHOT,
+    DETACH_VOLUME,
     GET_CONSOLE_OUTPUT,
     GET_DIAGNOSTICS,
     GET_SCREENSHOT,
@@ -45,6 +51,7 @@ from services.compute.shelf import Shelf
 from services.compute.spawns import Spawns
 from services.compute.switch import Switch
 from services.compute.uploads import ImageUploads
+from services.compute.volume_work import VolumeWork
 
 
 async def answer(bus: Bus, host: ComputeHost, images: BootImages, uploads: ImageUploads) -> None:
@@ -56,6 +63,7 @@ async def answer(bus: Bus, host: ComputeHost, images: BootImages, uploads: Image
     _answer_images(bus, Imaging(host, making), Shelf(host, images, spawns, making))
     _answer_inside(bus, Rescuing(host, images), Passwords(host))
     _answer_questions(bus, Screens(host))
+    _answer_volumes(bus, VolumeWork(host))
 
 
 def _answer_making(bus: Bus, builder: Builder, rebuilding: Rebuilding) -> None:
@@ -96,3 +104,12 @@ def _answer_questions(bus: Bus, screens: Screens) -> None:
     bus.on_call(GET_SCREENSHOT, screens.get_screenshot)
     bus.on_call(GET_DIAGNOSTICS, screens.get_diagnostics)
     bus.on_call(TRIGGER_CRASH_DUMP, screens.trigger_crash_dump)
+
+
+def _answer_volumes(bus: Bus, work: VolumeWork) -> None:
+    bus.on_cast(CREATE_VOLUME, work.create_volume)
+    bus.on_cast(DELETE_VOLUME, work.delete_volume)
+    bus.on_cast(ATTACH_VOLUME, work.attach_volume)
+    bus.on_cast(DETACH_VOLUME, work.detach_volume)
+    bus.on_cast(CREATE_VOLUME_SNAPSHOT, work.create_snapshot)
+    bus.on_cast(DELETE_VOLUME_SNAPSHOT, work.delete_snapshot)

@@ -14,14 +14,19 @@ from novaflow.messages import (
     GET_ASSIGNMENT,
     GET_SERVER,
     GET_TASK,
+    GET_VOLUME,
+    GET_VOLUME_SNAPSHOT,
     HEARTBEAT,
     HOST_STARTED,
     JUDGE_GUESTS,
     LIST_HOST_SERVERS,
+    LIST_HOST_VOLUMES,
     REPORT_FAILURE,
     REPORT_LOST_GUEST,
     REPORT_POWER,
     REPORT_PROGRESS,
+    REPORT_VOLUME,
+    REPORT_VOLUME_SNAPSHOT,
     START_BUILD,
     BuildInstance,
     Failure,
@@ -31,6 +36,8 @@ from novaflow.messages import (
     HostAsk,
     HostedServer,
     HostStarted,
+    HostVolumes,
+    HostVolumesAsk,
     JudgeAsk,
     MoveServer,
     NewState,
@@ -38,9 +45,13 @@ from novaflow.messages import (
     Progress,
     ServerOrder,
     TaskStep,
+    VolumeOrder,
+    VolumeReport,
+    VolumeStep,
 )
 from novaflow.models import Address, Assignment, BuildPlan, Fault, HostResources, Server, TaskRecord, Verdict
 from novaflow.states import Event, Power
+from novaflow.volumes import Volume, VolumeSnapshot
 from rpc.bus import Bus
 from rpc.errors import Away, CallTimeout, NotConnected, RemoteFailure, Unroutable
 from rpc.procedure import Call
@@ -153,6 +164,26 @@ class Records:
         await self._bus.cast(
             REPORT_LOST_GUEST, GuestLost(host=self.host, server_id=server_id, seen_at=self._clock.now())
         )
+
+    async def volume(self, order: VolumeOrder) -> Volume:
+        """What the order is about; raises TaskSuperseded when it is not (any more) this host's to carry out."""
+        return await self._ask(GET_VOLUME, VolumeStep(id=order.id, order_id=order.order_id, host=self.host))
+
+    async def volume_snapshot(self, order: VolumeOrder) -> VolumeSnapshot:
+        """The same of an order for a snapshot."""
+        return await self._ask(GET_VOLUME_SNAPSHOT, VolumeStep(id=order.id, order_id=order.order_id, host=self.host))
+
+    async def volume_ended(
+        self, order: VolumeOrder, *, of_snapshot: bool = False, device: str = "", fault: str | None = None
+    ) -> None:
+        """The order is done, or has failed for a reason; raises TaskSuperseded when there is another."""
+        report = VolumeReport(id=order.id, order_id=order.order_id, host=self.host, device=device, fault=fault)
+        await self._ask(REPORT_VOLUME_SNAPSHOT if of_snapshot else REPORT_VOLUME, report)
+
+    async def host_volumes(self, volume_ids: Collection[str], snapshot_ids: Collection[str]) -> HostVolumes:
+        """What this host should have, and what became of what it has."""
+        ask = HostVolumesAsk(host=self.host, volume_ids=tuple(volume_ids), snapshot_ids=tuple(snapshot_ids))
+        return await self._ask(LIST_HOST_VOLUMES, ask)
 
     async def beat(self, resources: HostResources, running: tuple[str, ...], timeout: float) -> None:
         """The host lives and works on these tasks. One try."""

@@ -30,6 +30,7 @@ from services.compute.pulse import Pulse
 from services.compute.records import Records
 from services.compute.transfer import Offers
 from services.compute.uploads import ImageStore, ImageUploads
+from services.compute.volume_audit import VolumeAudit
 from services.host_names import host_names
 from services.runtime import Runtime
 
@@ -142,6 +143,7 @@ async def _live(served: _Served, pulse: Pulse, guests: list[GuestState]) -> None
         group.create_task(pulse.beat())
         group.create_task(auditor.settle())
         group.create_task(auditor.run(guests, servers))
+        group.create_task(VolumeAudit(served.host).run())
 
 
 async def _registered(served: list[_Served]) -> None:

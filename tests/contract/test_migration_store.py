@@ -51,7 +51,7 @@ def alembic(connection: Connection) -> Config:
 
 
 async def test_a_new_database_is_what_the_code_expects(source: str) -> None:
-    assert len(TABLES) == 6
+    assert len(TABLES) == 7
     assert await current(source) is None
 
     await upgrade(source)

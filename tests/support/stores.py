@@ -13,14 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from novaflow import config
 from novaflow.db.database import Database
 from novaflow.db.migrate import upgrade
-from novaflow.db.schema import aggregates, compute, hosts, identity, images, networking
+from novaflow.db.schema import aggregates, compute, hosts, identity, images, networking, volumes
 from novaflow.db.schema.metadata import METADATA
 from services.private.mariadb import PrivateMariaDB
 
 __all__ = ["database", "migrated", "migrated_mariadb", "migrated_sqlite", "store_url"]
 
 SETTINGS: Final = config.Database()
-TABLES: Final = (aggregates, compute, hosts, identity, images, networking)  # whose import fills METADATA
+TABLES: Final = (aggregates, compute, hosts, identity, images, networking, volumes)  # whose import fills METADATA
 _DEFAULT_FLAVORS: Final = ("1", "2", "3", "4", "5")
 
 

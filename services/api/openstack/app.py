@@ -39,8 +39,11 @@ from services.api.openstack import (
     server_migrations,
     server_password,
     server_tags,
+    server_volumes,
     servers,
     simple_tenant_usage,
+    volume_snapshots,
+    volumes,
 )
 from services.api.openstack.faults import HttpFault, faults
 from services.api.openstack.frame import MICROVERSION, Api, context
@@ -86,6 +89,9 @@ RESOURCES: Final[Sequence[Resource]] = (
     security_group_rules,
     floating_ips,
     simple_tenant_usage,
+    volumes,
+    volume_snapshots,
+    server_volumes,
     extensions,
 )
 _PREFIXES: Final = ("/v2.1", "/v2.1/{project_id:[0-9a-f-]+}", "/v2", "/v2/{project_id:[0-9a-f-]+}")

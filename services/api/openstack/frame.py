@@ -29,6 +29,8 @@ from novaflow.operations.server_groups import ServerGroupOperations
 from novaflow.operations.servers import ServerOperations
 from novaflow.operations.services import ServiceOperations
 from novaflow.operations.usage import UsageOperations
+from novaflow.operations.volume_snapshots import VolumeSnapshotOperations
+from novaflow.operations.volumes import VolumeOperations
 from services.api.openstack.faults import HttpFault
 from services.api.openstack.microversion import Version
 from services.api.openstack.schema import Check, validate
@@ -58,6 +60,8 @@ class Api:
     usages: UsageOperations
     aggregates: AggregateOperations
     server_groups: ServerGroupOperations
+    volumes: VolumeOperations
+    volume_snapshots: VolumeSnapshotOperations
     security_groups: SecurityGroupOperations
     floating_addresses: FloatingAddressOperations
 

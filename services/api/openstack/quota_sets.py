@@ -17,6 +17,7 @@ from services.api.openstack.microversion import Version
 from services.api.openstack.schema import Check, boolean, integer, record
 
 NETWORK: Final = frozenset({"fixed_ips", "floating_ips", "security_groups", "security_group_rules"})
+VOLUMES: Final = frozenset({"volumes", "gigabytes", "snapshots"})
 INJECTED: Final = frozenset({"injected_files", "injected_file_content_bytes", "injected_file_path_bytes"})
 
 
@@ -60,8 +61,11 @@ def routes(api: Api) -> list[web.RouteDef]:
 
 
 def resources(limits: QuotaLimits, version: Version, *, network_gone: Version = NETWORK_GONE) -> dict[str, int]:
-    """The limits by resource, without those that the version has no more: the network's, then the injected files'."""
-    gone = (NETWORK if version >= network_gone else frozenset()) | (INJECTED if version >= FILES_GONE else frozenset())
+    """The limits by resource, without those that the version has no more: the network's, then the injected files'.
+
+    Nova's has none of volumes since they became Cinder's, and clients hold it to that.
+    """
+    gone = VOLUMES | (NETWORK if version >= network_gone else frozenset()) | (INJECTED if version >= FILES_GONE else frozenset())
     shown: dict[str, int] = msgspec.to_builtins(limits)
     return {resource: limit for resource, limit in shown.items() if resource not in gone}
 
@@ -91,5 +95,5 @@ def _user(request: web.Request) -> str:
 
 def _update(version: Version) -> Check:
     limit = integer(NO_LIMIT, LARGEST)
-    fields: dict[str, Check] = dict.fromkeys(resources(QuotaLimits(), version), limit)
+    fields: dict[str, Check] = dict.fromkeys((*resources(QuotaLimits(), version), *VOLUMES), limit)
     return record({"quota_set": record({**fields, "force": boolean})}, required=("quota_set",))

@@ -10,6 +10,7 @@ from novaflow.db.hosts import COMPUTE
 from novaflow.db.listing import ServerQuery
 from novaflow.models import Server, ServerName
 from services.api.openstack.frame import Api, context, empty, links, microversion, read_body, reply
+from services.api.openstack.microversion import Version
 from services.api.openstack.paging import next_link, page
 from services.api.openstack.server_create import create
 from services.api.openstack.server_networking import networking
@@ -18,6 +19,8 @@ from services.api.openstack.server_schemas import update_schema
 from services.api.openstack.server_views import USER_DATA, USER_DATA_SINCE, Shown, brief, full, host_statuses, updated
 from services.web import SPAN
 
+VOLUMES: Final = "os-extended-volumes:volumes_attached"
+_LASTING: Final[Version] = (2, 3)
 _CHANGEABLE: Final = {
     "name": "name",
     "description": "description",
@@ -52,6 +55,7 @@ async def _list_in_detail(api: Api, request: web.Request) -> web.Response:
     statuses = await _host_statuses(api, request, found)
     beside = await networking(api, found)
     shown = [full(server, here, version, beside, is_admin=is_admin, host_status=statuses) for server in found]
+    await _add_volumes(api, shown, version)
     return _listed(api, request, found, shown, "servers/detail")
 
 
@@ -62,6 +66,7 @@ async def _show(api: Api, request: web.Request) -> web.Response:
     statuses = await _host_statuses(api, request, [server])
     beside = await networking(api, [server])
     shown = full(server, links(request), version, beside, is_admin=is_admin, host_status=statuses)
+    await _add_volumes(api, [shown], version)
     if has_user_data:
         shown[USER_DATA] = user_data
     return reply({"server": shown})
@@ -96,6 +101,14 @@ async def _get_in_full(api: Api, request: web.Request) -> tuple[Server, str | No
 
 def _query(api: Api, request: web.Request, *, is_detail: bool) -> ServerQuery | None:
     return server_query(request, api.config.api.max_limit, is_detail=is_detail)
+
+
+async def _add_volumes(api: Api, shown: Sequence[Shown], version: Version) -> None:
+    """The volumes that each server has; they outlive it."""
+    attached = await api.volumes.of_servers([server["id"] for server in shown])
+    more = {"delete_on_termination": False} if version >= _LASTING else {}
+    for server in shown:
+        server[VOLUMES] = [{"id": volume_id, **more} for volume_id in attached.get(server["id"], ())]
 
 
 async def _host_statuses(api: Api, request: web.Request, shown: Sequence[Server]) -> Mapping[str, str] | None:
