@@ -90,6 +90,7 @@ class PrivateMariaDB:
         if self.pid is not None:
             return
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._tmpdir.mkdir(exist_ok=True)
         if not (self._root / "data" / "mysql").is_dir():
             await asyncio.to_thread(self._install)
         account = self._root / "account.sql"
@@ -136,6 +137,11 @@ class PrivateMariaDB:
     ) -> None:
         await self.stop()
 
+    @property
+    def _tmpdir(self) -> Path:
+        """Names of temporary tables are made of a process id, which another container that shares /tmp may have as well."""
+        return self._root / "tmp"
+
     def _install(self) -> None:
         """Make the data beside its place and move it there when it is whole."""
         unfinished = self._root / "data.new"
@@ -146,6 +152,7 @@ class PrivateMariaDB:
             "--skip-test-db",
             "--skip-name-resolve",
             f"--datadir={unfinished}",
+            f"--tmpdir={self._tmpdir}",
             *_as_user(),
             *(setting for setting in _SETTINGS if "innodb" in setting),
             *_NOT_DURABLE,
@@ -166,6 +173,7 @@ class PrivateMariaDB:
             program("mariadbd"),
             "--no-defaults",
             f"--datadir={self._root / 'data'}",
+            f"--tmpdir={self._tmpdir}",
             f"--port={self._port}",
             f"--socket={self._socket()}",
             f"--pid-file={self._root / 'mariadb.pid'}",

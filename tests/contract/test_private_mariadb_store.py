@@ -37,6 +37,15 @@ async def test_it_listens_on_loopback_only_and_leaves_no_password_about(own_mari
     assert not [path for path in root.iterdir() if path.is_file() and password in path.read_text(errors="replace")]
 
 
+async def test_its_temporary_files_are_its_own(own_mariadb: PrivateMariaDB) -> None:
+    database = await Database.open(own_mariadb.url, SETTINGS)
+    read = await database.read(lambda connection: connection.execute(text("SELECT @@tmpdir, @@datadir")))
+    await database.close()
+
+    ((tmpdir, datadir),) = read.all()
+    assert Path(tmpdir) == Path(datadir).parent / "tmp"
+
+
 async def test_data_is_found_again_by_the_next_server_in_the_same_place(tmp_path: Path) -> None:
     for expected in (1, 2):
         async with PrivateMariaDB(tmp_path / "mariadb", durable=False) as server:
