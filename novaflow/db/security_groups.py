@@ -78,7 +78,7 @@ class SecurityGroups:
     async def ensure_default(self, context: Context) -> None:
         """Give the project its default group, unless it has it: its quota does not forbid that one."""
         await self._db.write(
-            lambda connection: insert_once(connection, _ADD, new_group(context, DEFAULT, DEFAULT, self._clock.now()))
+            lambda connection: insert_once(connection, _ADD, default_group(context, self._clock.now()))
         )
 
     async def list(self, project_id: str | None = None) -> Sequence[SecurityGroup]:
@@ -202,6 +202,11 @@ def new_group(context: Context, name: str, description: str, now: datetime) -> d
         "description": description,
         "created_at": now,
     }
+
+
+def default_group(context: Context, now: datetime) -> dict[str, Any]:
+    """The row of a project's default group, which is nobody's own: it counts in the project's quota and in no user's."""
+    return new_group(context, DEFAULT, DEFAULT, now) | {"user_id": ""}
 
 
 async def _create(connection: AsyncConnection, row: dict[str, Any], defaults: QuotaLimits) -> int:

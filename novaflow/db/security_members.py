@@ -14,7 +14,7 @@ from novaflow.db.database import Database
 from novaflow.db.inserts import insert_once
 from novaflow.db.schema.compute import servers
 from novaflow.db.schema.networking import security_group_members, security_groups
-from novaflow.db.security_groups import DEFAULT, KIND, new_group
+from novaflow.db.security_groups import DEFAULT, KIND, default_group
 from novaflow.errors import Conflict, Invalid, NotFound
 from novaflow.models import Context
 
@@ -91,7 +91,7 @@ async def join(
     wanted = set(names) or {DEFAULT}
     found = await _share(connection, context.project_id, wanted)
     if DEFAULT in wanted and DEFAULT not in found:
-        await insert_once(connection, _MAKE, new_group(context, DEFAULT, DEFAULT, now))
+        await insert_once(connection, _MAKE, default_group(context, now))
         found |= await _share(connection, context.project_id, {DEFAULT})
     if unknown := wanted - found.keys():
         raise Invalid(reason=f"Security group {min(unknown)} not found.")

@@ -15,6 +15,7 @@ from novaflow.messages import TERMINATE_INSTANCE
 from novaflow.models import Fault, Flavor, Server
 from novaflow.states import Event, Power, Task, Vm
 from services.api.openstack.frame import Links
+from services.api.openstack.server_networking import Networking
 from services.api.openstack.server_views import full
 from tests.support.compute_api import PEOPLE, PROJECT
 from tests.support.server_world import HOST, IMAGE, World, server_world
@@ -489,7 +490,7 @@ def test_times_are_written_as_nova_writes_them(microsecond: int, shown: str) -> 
         launched_at=moment,
     )
 
-    written = msgspec.json.decode(msgspec.json.encode(full(server, Links("", ""), (2, 1), is_admin=False)))
+    written = msgspec.json.decode(msgspec.json.encode(full(server, Links("", ""), (2, 1), Networking(), is_admin=False)))
 
     assert written["created"] == "2026-08-01T12:00:00Z"
     assert written["OS-SRV-USG:launched_at"] == f"2026-08-01T12:00:00.{shown}"
