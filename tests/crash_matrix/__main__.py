@@ -11,10 +11,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from tests.crash_matrix.cases import TRIAL, VICTIMS, cells
+from tests.crash_matrix.cases import TRIAL, VICTIMS, cells, offloaded_at_once
 from tests.crash_matrix.planning import Plan
 from tests.crash_matrix.report import Findings, write
-from tests.crash_matrix.running import run
+from tests.crash_matrix.running import SHELVED, run
 from tests.crash_matrix.volley import Result
 
 
@@ -46,11 +46,14 @@ def main(
     riders: int,
     minutes: float | None,
     delay: float,
+    offload_at_once: bool,
     output: Path,
     keep: Path | None,
 ) -> None:
     """Kill every process at every step of every action, and see whether anything is stuck, double, left over or counted wrong."""
     trials = [TRIAL[name] for name in _names(actions, list(TRIAL))]
+    if offload_at_once:
+        trials = offloaded_at_once(trials)
     wanted = cells(trials, _names(victims, VICTIMS))
     if points:
         wanted = [cell for cell in wanted if cell.point in points.split(",")]
@@ -68,7 +71,8 @@ def main(
             progress.update(task, completed=plan.total - len(plan.open), description=leader)
             write(findings, plan.unmet, output)
 
-        asyncio.run(run(plan, keep or Path(scratch), delay, note, until))
+        shelved = 0.0 if offload_at_once else SHELVED
+        asyncio.run(run(plan, keep or Path(scratch), delay, note, shelved=shelved, until=until))
     for path in write(findings, plan.unmet, output):
         Console().print(f"written: {path}", highlight=False)
     Console().print(findings.summary(), highlight=False)

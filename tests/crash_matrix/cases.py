@@ -1,7 +1,7 @@
 """What is tried: every action, from where it may begin, and the steps of its way, read from the state table."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from novaflow.states import ACTIONS, MOVES, Event, Task, Vm, state_of
@@ -54,7 +54,10 @@ class Trial:
     @property
     def points(self) -> tuple[str, ...]:
         """When a victim may die, in the order of the way."""
-        return (REQUEST, *(task.value for task in tasks_of(self.starts, self.action.event)), AFTER)
+        tasks = tasks_of(self.starts, self.action.event)
+        if self.action.event is Event.SHELVE_ORDERED and self.ends is Vm.SHELVED_OFFLOADED:
+            tasks = (*tasks, Task.SHELVING_OFFLOADING)
+        return (REQUEST, *(task.value for task in tasks), AFTER)
 
 
 def tasks_of(vm: Vm, event: Event) -> Sequence[Task]:
@@ -158,6 +161,22 @@ TRIALS: Final = (
     _deleted_in("unshelve", "shelve", "offload",  starts=Vm.SHELVED_OFFLOADED),
 )
 # fmt: on
+
+
+def offloaded_at_once(trials: Iterable[Trial]) -> list[Trial]:
+    """The trials where servers leave their host when they are shelved: none waits there, and none is offloaded by itself."""
+    offload, shelve = _ACTIONS["offload"], _ACTIONS["shelve"]
+    return [
+        replace(
+            trial,
+            path=tuple(step for step in trial.path if step is not offload),
+            ends=Vm.SHELVED_OFFLOADED if trial.ends is Vm.SHELVED else trial.ends,
+        )
+        for trial in trials
+        if trial.action is not offload and trial.path[-1:] != (shelve,)
+    ]
+
+
 TRIAL: Final = {trial.name: trial for trial in TRIALS}
 
 

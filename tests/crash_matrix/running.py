@@ -17,13 +17,19 @@ IMAGE_BYTES: Final = 65536
 
 
 async def run(
-    plan: Plan, directory: Path, delay: float, note: Callable[[Result], None], until: float | None = None
+    plan: Plan,
+    directory: Path,
+    delay: float,
+    note: Callable[[Result], None],
+    *,
+    shelved: float = SHELVED,
+    until: float | None = None,
 ) -> None:
     """Fire every volley of the plan, or those that can begin before `until` (of the monotonic clock); `note` hears of each."""
     volleys, number, pace = plan.volleys(), 0, Pace()
     volley = next(volleys, None)
     while volley is not None:
-        async with two_hosts(directory / f"cloud-{number}", delay=delay, shelved=SHELVED) as cloud:
+        async with two_hosts(directory / f"cloud-{number}", delay=delay, shelved=shelved) as cloud:
             volley = await _on_one_cloud(cloud, plan, volley, volleys, pace, note, until)
         number += 1
 

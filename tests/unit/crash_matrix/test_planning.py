@@ -1,6 +1,6 @@
 """Which volleys the crash matrix fires."""
 
-from tests.crash_matrix.cases import AFTER, REQUEST, TRIAL, TRIALS, VICTIMS, Cell, cells
+from tests.crash_matrix.cases import AFTER, REQUEST, TRIAL, TRIALS, VICTIMS, Cell, cells, offloaded_at_once
 from tests.crash_matrix.cloud import DESTINATION
 from tests.crash_matrix.planning import TRIES, Plan
 from tests.crash_matrix.verdicts import DONE, Verdict
@@ -56,3 +56,12 @@ def test_a_seed_repeats_a_plan_and_another_one_does_not() -> None:
 
 def test_a_sample_has_as_many_cells_as_asked_for() -> None:
     assert len(Plan(SOME, "seed", riders=0, sample=4).open) == 4
+
+
+def test_where_shelved_servers_leave_at_once_no_trial_begins_on_the_shelf() -> None:
+    trials = {trial.name: trial for trial in offloaded_at_once(TRIALS)}
+
+    assert "unshelve" not in trials
+    assert "offload" not in trials
+    assert [step.name for step in trials["unshelve of an offloaded"].path] == ["shelve"]
+    assert trials["shelve"].points[-2:] == ("shelving_offloading", AFTER)
