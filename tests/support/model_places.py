@@ -65,9 +65,9 @@ PLACES: Final = {
         need=need_libvirt,
         image=boot_sector(),
         lacks=frozenset({"live migrate"}),  # nobody reaches the libvirt in another process
-        slowness=3,
+        slowness=2,
     ),
     "libvirtd-for-each-host": Place(
-        arguments=("--virt", "private"), guests=libvirt_guests, need=need_libvirtd, image=boot_sector(), slowness=3
+        arguments=("--virt", "private"), guests=libvirt_guests, need=need_libvirtd, image=boot_sector(), slowness=2
     ),
 }
