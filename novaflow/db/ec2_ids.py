@@ -18,8 +18,6 @@ INSTANCE: Final = "instance"
 IMAGE: Final = "image"
 VOLUME: Final = "volume"
 SNAPSHOT: Final = "snapshot"
-SECURITY_GROUP: Final = "security-group"
-ADDRESS: Final = "address"
 
 _REMEMBERED: Final = 65536
 _AT_ONCE: Final = 500  # ids in one question
@@ -77,7 +75,7 @@ class Ec2Ids:
 
     async def _give(self, kind: str, resources: Sequence[str]) -> dict[str, int]:
         async def work(connection: AsyncConnection) -> None:
-            for resource in sorted(resources):  # in one order, so that two that do this do not wait for each other
+            for resource in resources:
                 await insert_once(connection, _ADD, {"kind": kind, "resource_id": resource})
 
         await self._db.write(work)

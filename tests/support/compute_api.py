@@ -27,6 +27,7 @@ from rpc.connect import open_transport
 from rpc.tracing import Discard, SpanSink, Tracer
 from rpc.transport import Transport
 from services.api.openstack.app import create_app, is_public
+from services.api.openstack.frame import Api
 from services.api.service import assemble
 from services.web import CONTEXT, REQUEST_ID, Handler, serving, traced
 
@@ -109,6 +110,7 @@ class ComputeApi:
     database: Database
     clock: Clock
     transport: Transport
+    resources: Api  # what other doors of the same cloud call
 
     async def ask(
         self,
@@ -162,7 +164,7 @@ async def compute_api(
         )
         app = create_app(api, trace=traced(tracer), authenticate=known_tokens())
         async with serving(app, "127.0.0.1", 0) as port, aiohttp.ClientSession() as http:
-            yield ComputeApi(f"http://127.0.0.1:{port}", http, database, clock, transport)
+            yield ComputeApi(f"http://127.0.0.1:{port}", http, database, clock, transport, api)
     finally:
         await bus.close()
         await transport.close()

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from aiohttp import web
@@ -43,8 +43,16 @@ class _RefusalBody(msgspec.Struct, frozen=True):
     error: _Refusal
 
 
-class SignatureVerifier:
+class Verifier(Protocol):
     """Says whose key has signed a request."""
+
+    async def verify(self, signed: SignedRequest, request_id: str) -> Context:
+        """The context of the request. Raises SignatureRefused, Unauthorized, ServiceUnavailable."""
+        ...
+
+
+class SignatureVerifier:
+    """Asks the identity service."""
 
     def __init__(self, client: IdentityClient, service: ServiceToken) -> None:
         self._client = client
@@ -98,7 +106,7 @@ def signature_verifier(runtime: Runtime, tracer: Tracer) -> SignatureVerifier:
     return SignatureVerifier(client, service_token(runtime, client))
 
 
-def signed_by_key(verifier: SignatureVerifier) -> Middleware:
+def signed_by_key(verifier: Verifier) -> Middleware:
     """A middleware that puts the asker's Context into request[CONTEXT]; raises Ec2Error and what the verifier raises."""
     pauses = Pauses()
 

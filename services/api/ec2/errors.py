@@ -31,6 +31,9 @@ _LIMITS: Final = {
     "instances": "InstanceLimitExceeded",
     "cores": "InstanceLimitExceeded",
     "ram": "InstanceLimitExceeded",
+    "volumes": "VolumeLimitExceeded",
+    "gigabytes": "VolumeLimitExceeded",
+    "snapshots": "SnapshotLimitExceeded",
 }
 
 _CODES: Final[dict[type[errors.NovaflowError], str]] = {

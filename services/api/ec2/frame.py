@@ -24,6 +24,8 @@ from novaflow.operations.server_actions import ServerActions
 from novaflow.operations.server_boot import ServerBoot
 from novaflow.operations.servers import ServerOperations
 from novaflow.operations.services import ServiceOperations
+from novaflow.operations.volume_snapshots import VolumeSnapshotOperations
+from novaflow.operations.volumes import VolumeOperations
 from services.api.ec2.protocol import Params
 from services.api.ec2.xml import Tree
 
@@ -49,6 +51,8 @@ class Ec2Api:
     security_groups: SecurityGroupOperations
     floating_addresses: FloatingAddressOperations
     services: ServiceOperations
+    volumes: VolumeOperations
+    volume_snapshots: VolumeSnapshotOperations
 
 
 @dataclass(frozen=True, kw_only=True)

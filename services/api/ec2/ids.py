@@ -46,17 +46,8 @@ VOLUME: Final = Noun(ec2_ids.VOLUME, ("vol",), "InvalidVolumeID.Malformed", "Inv
 SNAPSHOT: Final = Noun(
     ec2_ids.SNAPSHOT, ("snap",), "InvalidSnapshotID.Malformed", "InvalidSnapshot.NotFound", "snapshot"
 )
-SECURITY_GROUP: Final = Noun(
-    ec2_ids.SECURITY_GROUP, ("sg",), "InvalidGroupId.Malformed", "InvalidGroup.NotFound", "security group"
-)
-ADDRESS: Final = Noun(
-    ec2_ids.ADDRESS,
-    ("eipalloc",),
-    "InvalidAllocationID.Malformed",
-    "InvalidAllocationID.NotFound",
-    "allocation",
-)
-NOUNS: Final = (INSTANCE, IMAGE, VOLUME, SNAPSHOT, SECURITY_GROUP, ADDRESS)
+NOUNS: Final = (INSTANCE, IMAGE, VOLUME, SNAPSHOT)
+"""Those whose numbers are given here; security groups and addresses have numbers of their own."""
 
 
 def shown(prefix: str, number: int) -> str:

@@ -11,7 +11,7 @@ from services.api.ec2.filters import Field, filtered
 from services.api.ec2.frame import Action, Answer, Call, Ec2Api
 from services.api.ec2.instance_lookup import everyone, named, one_named
 from services.api.ec2.instance_states import InstanceState
-from services.api.ec2.instance_views import ROOT_DEVICE, Instance, state_view
+from services.api.ec2.instance_views import ROOT_DEVICE, Instance, group_views, state_view
 from services.api.ec2.paging import paged
 from services.api.ec2.xml import Tree
 
@@ -41,7 +41,7 @@ def _attributes(instance: Instance) -> dict[str, Tree]:
         "instanceInitiatedShutdownBehavior": {"value": "stop"},
         "rootDeviceName": {"value": ROOT_DEVICE},
         "blockDeviceMapping": [],
-        "groupSet": [],
+        "groupSet": group_views(instance),
         "productCodes": [],
         "ebsOptimized": {"value": False},
         "sourceDestCheck": {"value": True},

@@ -1,6 +1,6 @@
 """Finding the instances a request is about. At this door everyone, administrators too, sees the instances of his project alone."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -42,6 +42,8 @@ async def described(api: Ec2Api, call: Call, order: Iterable[str], servers: Iter
     files = {file for server in by_id.values() for file in (server.image_id, server.kernel_id, server.ramdisk_id)}
     images = await api.ids.numbers(ec2_ids.IMAGE, files - {""})
     made_in = {server.reservation_id for server in by_id.values()}
+    groups = await _groups(api, call, by_id)
+    floating = await api.floating_addresses.of_servers(list(by_id))
     tokens = await api.client_tokens.of_reservations(call.context.project_id, made_in)
 
     def view(server: Server) -> Instance:
@@ -52,9 +54,20 @@ async def described(api: Ec2Api, call: Call, order: Iterable[str], servers: Iter
             kernel=shown("aki", images[server.kernel_id]) if server.kernel_id else "",
             ramdisk=shown("ari", images[server.ramdisk_id]) if server.ramdisk_id else "",
             client_token=tokens.get(server.reservation_id, ""),
+            groups=groups.get(server.id, ()),
+            public_address=next((one.ip for one in floating.get(server.id, ())), ""),
         )
 
     return [view(by_id[one]) for one in order]
+
+
+async def _groups(api: Ec2Api, call: Call, server_ids: Iterable[str]) -> Mapping[str, tuple[tuple[str, str], ...]]:
+    """By server its security groups, with their ids and names."""
+    names = await api.security_groups.names(list(server_ids))
+    if not names:
+        return {}
+    ids = {group.name: shown("sg", group.id) for group in await api.security_groups.list(call.context)}
+    return {server_id: tuple((ids[name], name) for name in some if name in ids) for server_id, some in names.items()}
 
 
 async def _servers(api: Ec2Api, call: Call, ids: tuple[str, ...] | None = None) -> list[Server]:

@@ -26,6 +26,8 @@ class Instance:
     kernel: str
     ramdisk: str
     client_token: str = ""
+    groups: tuple[tuple[str, str], ...] = ()  # ids and names of its security groups
+    public_address: str = ""  # that is kept for it; see services/api/ec2/addresses.py for what that means
 
     @property
     def id(self) -> str:
@@ -68,7 +70,7 @@ def reservation(instances: list[Instance]) -> Mapping[str, Tree]:
     return {
         "reservationId": server.reservation_id,
         "ownerId": server.project_id,
-        "groupSet": [],
+        "groupSet": group_views(instances[0]),
         "instancesSet": [_view(instance) for instance in instances],
     }
 
@@ -83,6 +85,11 @@ def tag_views(tags: Mapping[str, str]) -> list[Tree]:
     return [{"key": key, "value": value} for key, value in tags.items()]
 
 
+def group_views(instance: Instance) -> list[Tree]:
+    """The security groups that it is in."""
+    return [{"groupId": group_id, "groupName": name} for group_id, name in instance.groups]
+
+
 def _view(instance: Instance) -> Mapping[str, Tree]:
     server, reason = instance.server, reason_of(instance.server)
     return {
@@ -90,7 +97,7 @@ def _view(instance: Instance) -> Mapping[str, Tree]:
         "imageId": instance.image,
         "instanceState": state_view(instance.state),
         "privateDnsName": instance.private_dns_name,
-        "dnsName": "",
+        "dnsName": instance.public_address,
         "reason": "" if reason is None else reason[1],
         "keyName": server.key_name,
         "amiLaunchIndex": server.launch_index,
@@ -102,7 +109,8 @@ def _view(instance: Instance) -> Mapping[str, Tree]:
         "ramdiskId": instance.ramdisk or None,
         "monitoring": {"state": "disabled"},
         "privateIpAddress": instance.address or None,
-        "groupSet": [],
+        "ipAddress": instance.public_address or None,
+        "groupSet": group_views(instance),
         "stateReason": None if reason is None else {"code": reason[0], "message": reason[1]},
         "rootDeviceType": "instance-store",
         "rootDeviceName": ROOT_DEVICE,

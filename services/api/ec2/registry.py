@@ -14,7 +14,9 @@ from services.api.ec2 import (
     run_instances,
     security_groups,
     security_rules,
+    snapshots,
     tags,
+    volumes,
 )
 from services.api.ec2.frame import Action
 
@@ -40,5 +42,7 @@ MODULES: Final[Sequence[Actions]] = (
     security_groups,
     security_rules,
     addresses,
+    volumes,
+    snapshots,
 )
 ACTIONS: Final = {action.name: action for module in MODULES for action in module.ACTIONS}

@@ -1,7 +1,8 @@
 """A signature is good for one change: a request that was overheard and is sent again changes nothing.
 
-What only reads may be asked again. A change that was refused may be sent again, since it did nothing. Who means to do the same
-twice says so a second later: a signature covers the second it was made in.
+What only reads may be asked again, and so may what names a client token, which is done once by itself. A change that was refused may be
+sent again, since it did nothing. Who means to do the same twice does so a second later: a signature covers the second it was
+made in.
 """
 
 from collections.abc import AsyncIterator

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from novaflow.errors import Missing
 from novaflow.models import ClientToken
 from novaflow.operations.flavors import FlavorQuery
 from novaflow.operations.passwords import generate_password
@@ -19,6 +20,7 @@ from services.api.ec2.frame import Action, Answer, Call, Ec2Api
 from services.api.ec2.ids import IMAGE, resolve
 from services.api.ec2.instance_lookup import described
 from services.api.ec2.instance_views import reservation
+from services.api.ec2.security_groups import named_or_numbered
 from services.api.ec2.tag_rules import tags_of
 
 MAX_COUNT: Final = 1000  # instances of one request
@@ -54,7 +56,8 @@ async def run_instances(api: Ec2Api, call: Call) -> Answer:
         admin_password=generate_password(),
         min_count=fewest,
         max_count=most,
-        key_name=params.text("KeyName", "") or None,
+        key_name=await _key_name(api, call),
+        security_groups=await _security_groups(api, call),
         user_data=base64.b64encode(user_data).decode(),
         availability_zone=placement.text("AvailabilityZone", ""),
         metadata=_tags(call),
@@ -78,6 +81,24 @@ async def _flavor_id(api: Ec2Api, call: Call) -> str:
         if flavor.name == name:
             return flavor.id
     raise Ec2Error("InvalidParameterValue", f"Invalid value '{name[:64]}' for InstanceType.")
+
+
+async def _key_name(api: Ec2Api, call: Call) -> str | None:
+    """The caller's key pair; raises InvalidKeyPair.NotFound."""
+    name = call.params.text("KeyName", "")
+    if not name:
+        return None
+    try:
+        return (await api.keypairs.get(call.context, name)).name
+    except Missing as error:
+        raise Ec2Error("InvalidKeyPair.NotFound", f"The key pair '{name[:255]}' does not exist") from error
+
+
+async def _security_groups(api: Ec2Api, call: Call) -> tuple[str, ...]:
+    """The names of the groups, which may be named by their ids; raises InvalidGroup.NotFound. None: the default one."""
+    given = [(name, "") for name in call.params.texts("SecurityGroup")]
+    given += [("", group_id) for group_id in call.params.texts("SecurityGroupId")]
+    return tuple([(await named_or_numbered(api, call, name, group_id)).name for name, group_id in given])
 
 
 def _tags(call: Call) -> dict[str, str]:
@@ -117,6 +138,8 @@ ACTIONS: Final = (
             "Monitoring",
             "Placement",
             "RamdiskId",
+            "SecurityGroup",
+            "SecurityGroupId",
             "TagSpecification",
             "UserData",
         ),

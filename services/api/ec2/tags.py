@@ -26,8 +26,6 @@ _TYPES: Final = {
     "ari": "image",
     "vol": "volume",
     "snap": "snapshot",
-    "sg": "security-group",
-    "eipalloc": "elastic-ip",
 }
 
 
