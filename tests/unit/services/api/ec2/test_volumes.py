@@ -1,0 +1,152 @@
+"""Volumes and snapshots through boto3: the same that the other door shows."""
+
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from novaflow.config import Config
+from novaflow.db import ec2_ids
+from novaflow.db.ec2_ids import Ec2Ids
+from novaflow.models import QuotaLimits
+from tests.support.ec2_door import Door, ec2_door
+from tests.support.server_world import World, server_world
+from tests.support.volumes import carry_out
+
+ZONE = "nova"
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with server_world(tmp_path, Config(quota=QuotaLimits(volumes=3))) as world:
+        yield world
+
+
+@pytest.fixture
+async def door(world: World) -> AsyncIterator[Door]:
+    async with ec2_door(world.api) as door:
+        yield door
+
+
+async def make(door: Door, **more: Any) -> dict[str, Any]:
+    return await door.ask("create_volume", **({"AvailabilityZone": ZONE, "Size": 1} | more))
+
+
+async def instance(world: World) -> tuple[str, str]:
+    """A server that runs, by both its ids."""
+    server_id = await world.active()
+    return server_id, f"i-{await Ec2Ids(world.api.database).number(ec2_ids.INSTANCE, server_id):08x}"
+
+
+async def described(door: Door, **asked: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await door.ask("describe_volumes", **asked))["Volumes"]
+    return found
+
+
+async def test_a_volume_is_made_tagged_found_and_deleted(world: World, door: Door) -> None:
+    tags = [{"ResourceType": "volume", "Tags": [{"Key": "role", "Value": "data"}]}]
+
+    made = await make(door, TagSpecifications=tags)
+
+    assert (made["State"], made["Size"], made["VolumeType"], made["Encrypted"]) == ("available", 1, "standard", False)
+    assert (made["Attachments"], made["SnapshotId"], made["AvailabilityZone"]) == ([], "", ZONE)
+    assert made["Tags"] == tags[0]["Tags"]
+    await make(door)
+    by_tag = await described(door, Filters=[{"Name": "tag:role", "Values": ["d*"]}])
+    assert [one["VolumeId"] for one in by_tag] == [made["VolumeId"]]
+    assert len((await world.api.get("/os-volumes", who="alice"))["volumes"]) == 2
+    assert await described(door, VolumeIds=[made["VolumeId"]]) == [made]
+    assert [len(page) for page in await door.pages("describe_volumes", "Volumes", 1)] == [1, 1]
+    assert await door.refusal("delete_volume", who="bob", VolumeId=made["VolumeId"]) == ("InvalidVolume.NotFound", 400)
+
+    await door.ask("delete_volume", VolumeId=made["VolumeId"])
+
+    assert await door.refusal("describe_volumes", VolumeIds=[made["VolumeId"]]) == ("InvalidVolume.NotFound", 400)
+    assert await door.refusal("describe_volumes", VolumeIds=["vol-x"]) == ("InvalidVolumeID.Malformed", 400)
+
+
+async def test_a_client_token_makes_one_volume(world: World, door: Door) -> None:
+    first = await make(door, ClientToken="once")
+
+    assert await make(door, ClientToken="once") == first
+    refused = await door.refusal("create_volume", AvailabilityZone=ZONE, Size=2, ClientToken="once")
+    assert refused == ("IdempotentParameterMismatch", HTTPStatus.BAD_REQUEST)
+    assert len(await described(door)) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ({"AvailabilityZone": "mars"}, "InvalidZone.NotFound"),
+        ({"Encrypted": True}, "UnsupportedOperation"),
+        ({"VolumeType": "io2"}, "UnknownVolumeType"),
+        ({"Size": 0}, "InvalidParameterValue"),
+        ({"SnapshotId": "snap-0000ffff"}, "InvalidSnapshot.NotFound"),
+    ],
+    ids=str,
+)
+async def test_a_volume_that_cannot_be_is_refused(door: Door, asked: dict[str, Any], code: str) -> None:
+    refused = await door.refusal("create_volume", **({"AvailabilityZone": ZONE, "Size": 1} | asked))
+
+    assert refused == (code, HTTPStatus.BAD_REQUEST)
+
+
+async def test_there_are_no_more_volumes_than_the_quota_has(door: Door) -> None:
+    for _ in range(3):
+        await make(door)
+
+    assert await door.refusal("create_volume", AvailabilityZone=ZONE, Size=1) == ("VolumeLimitExceeded", 400)
+
+
+async def test_an_instance_gets_a_volume_and_gives_it_back(world: World, door: Door) -> None:
+    server_id, instance_id = await instance(world)
+    volume_id = (await make(door))["VolumeId"]
+
+    attaching = await door.ask("attach_volume", VolumeId=volume_id, InstanceId=instance_id, Device="/dev/sdf")
+
+    named = (attaching["VolumeId"], attaching["InstanceId"], attaching["Device"], attaching["State"])
+    assert named == (volume_id, instance_id, "/dev/vdf", "attaching")
+    await carry_out(world)
+    await door.wait("volume_in_use", VolumeIds=[volume_id])
+    (volume,) = await described(door, Filters=[{"Name": "attachment.instance-id", "Values": [instance_id]}])
+    assert (volume["State"], volume["Attachments"][0]["State"]) == ("in-use", "attached")
+    other = await world.api.get(f"/servers/{server_id}/os-volume_attachments", who="alice")
+    assert [one["device"] for one in other["volumeAttachments"]] == ["/dev/vdf"]
+
+    in_use = {"VolumeId": volume_id, "InstanceId": instance_id, "Device": "/dev/sdg"}
+    assert await door.refusal("attach_volume", **in_use) == ("VolumeInUse", 400)
+    assert await door.refusal("delete_volume", VolumeId=volume_id) == ("VolumeInUse", 400)
+
+    assert (await door.ask("detach_volume", VolumeId=volume_id))["State"] == "detaching"
+    await carry_out(world)
+    await door.wait("volume_available", VolumeIds=[volume_id])
+    again = {"VolumeId": volume_id, "InstanceId": instance_id}
+    assert await door.refusal("detach_volume", **again) == ("IncorrectState", 400)
+
+
+async def test_a_snapshot_is_made_described_made_a_volume_of_and_deleted(world: World, door: Door) -> None:
+    _, instance_id = await instance(world)
+    volume_id = (await make(door))["VolumeId"]
+    await door.ask("attach_volume", VolumeId=volume_id, InstanceId=instance_id, Device="/dev/sdf")
+    await carry_out(world)
+
+    made = await door.ask("create_snapshot", VolumeId=volume_id, Description="monday")
+
+    assert (made["State"], made["VolumeId"], made["VolumeSize"], made["Description"]) == (
+        "pending", volume_id, 1, "monday",
+    )  # fmt: skip
+    await carry_out(world)
+    await door.wait("snapshot_completed", SnapshotIds=[made["SnapshotId"]])
+    (snapshot,) = (await door.ask("describe_snapshots", OwnerIds=["self"]))["Snapshots"]
+    assert (snapshot["SnapshotId"], snapshot["Progress"]) == (made["SnapshotId"], "100%")
+    assert (await door.ask("describe_snapshots", who="bob"))["Snapshots"] == []
+
+    second = await door.ask("create_volume", AvailabilityZone=ZONE, SnapshotId=made["SnapshotId"])
+    assert (second["State"], second["Size"], second["SnapshotId"]) == ("creating", 1, made["SnapshotId"])
+    await carry_out(world)
+    await door.ask("delete_snapshot", SnapshotId=made["SnapshotId"])
+    await carry_out(world)
+    gone = {"SnapshotIds": [made["SnapshotId"]]}
+    assert await door.refusal("describe_snapshots", **gone) == ("InvalidSnapshot.NotFound", 400)
