@@ -46,6 +46,7 @@ class VolumeOperations:
         self,
         context: Context,
         *,
+        volume_id: str | None = None,
         size_gb: int | None = None,
         snapshot_id: str | None = None,
         name: str = "",
@@ -54,6 +55,8 @@ class VolumeOperations:
         metadata: Mapping[str, str] | None = None,
     ) -> Volume:
         """An empty volume, or one with what a snapshot holds, which is as large unless a larger size is asked for.
+
+        With a `volume_id` of the caller's, whoever makes it twice makes one.
 
         Raises Invalid, NotFound for the snapshot, QuotaExceeded.
         """
@@ -64,7 +67,7 @@ class VolumeOperations:
             raise Invalid(reason=f"Invalid volume: size {size_gb} GB is not between {least} and {MOST_GB}")
         now = self._clock.now()
         made = Volume(
-            id=new_uuid(),
+            id=volume_id or new_uuid(),
             project_id=context.project_id,
             user_id=context.user_id,
             name=name,

@@ -135,6 +135,8 @@ def assemble_ec2(api: Api, database: Database) -> Ec2Api:
         security_groups=api.security_groups,
         floating_addresses=api.floating_addresses,
         services=api.services,
+        volumes=api.volumes,
+        volume_snapshots=api.volume_snapshots,
     )
 
 
