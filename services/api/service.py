@@ -102,7 +102,13 @@ async def _serving(
     )
     metadata = metadata_app.create_app(
         metadata_app.Metadata(
-            facts=GuestFactOperations(GuestPlans(database), Ec2Ids(database), config),
+            facts=GuestFactOperations(
+                GuestPlans(database),
+                Ec2Ids(database),
+                SecurityMembers(database),
+                FloatingAddresses(database, config.network.floating_cidr),
+                config,
+            ),
             clock=runtime.clock,
             secret=shared_secret(runtime.state_dir),
             requires_token=config.api.metadata_requires_token,

@@ -1,6 +1,6 @@
 """`/servers/{id}/os-server-password`: the password that a guest encrypts for its owner and posts to the metadata service.
 
-There is no metadata service that takes one, so there is none to show. Source: nova/api/openstack/compute/server_password.py.
+Ours takes none, so there is none to show. Source: nova/api/openstack/compute/server_password.py.
 """
 
 from aiohttp import web

@@ -39,7 +39,7 @@ def test_a_database_url_gets_the_driver_in_use(given: str, meant: str) -> None:
 def test_a_port_base_gives_ports_in_a_row() -> None:
     config = settings.with_flags(Config(), port_base=6000)
 
-    assert _ports(config) == (6000, 6001, 6002, 6003, 6004)
+    assert _ports(config) == (6000, 6001, 6002, 6003, 6004, 6005)
 
 
 def test_port_base_zero_gives_different_ports() -> None:
@@ -51,7 +51,7 @@ def test_port_base_zero_gives_different_ports() -> None:
 
 def _ports(config: Config) -> tuple[int, ...]:
     identity, api = config.identity, config.api
-    return (identity.port, identity.admin_port, config.image.port, api.port, api.ec2_port)
+    return (identity.port, identity.admin_port, config.image.port, api.port, api.ec2_port, api.metadata_port)
 
 
 def test_the_port_of_the_metrics_may_be_said_by_a_flag() -> None:

@@ -1,5 +1,6 @@
 import xml.etree.ElementTree as ET
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from novaflow.virt.domain_facts import Machine, Owner, Paths
 from novaflow.virt.domain_network import QEMU_URI
 from novaflow.virt.domain_xml import build_domain, domain_name, read_owner
 from novaflow.virt.driver import GuestSpec
+from novaflow.virt.wire.laid import LaidWire
 
 OWNER = Owner(host="compute-1", directory="/var/lib/novaflow/compute-1")
 EMULATED = Machine(virt_type="qemu", emulator="/usr/bin/qemu-system-x86_64")
@@ -88,6 +90,19 @@ def test_the_network_has_the_servers_address_and_no_way_to_the_host() -> None:
 
     assert netdev == "user,id=net0,restrict=on,net=10.0.0.0/16,host=10.0.0.1,dns=10.0.255.254,dhcpstart=10.0.0.7"
     assert "mac=fa:16:3e:00:00:07" in device
+
+
+def test_with_a_wire_the_first_card_leads_to_the_host_and_the_others_nowhere() -> None:
+    more = Address(network="private", ip="10.0.0.8", mac="fa:16:3e:00:00:08")
+    wire = LaidWire(mac="fa:16:3e:00:00:07", ip="10.0.0.7", subnet="10.0.0.0/16", directory="/g,1")
+
+    first, device, second, _ = command_line(
+        domain(changed(addresses=(*GUEST.addresses, more)), paths=msgspec.structs.replace(PATHS, wire=wire))
+    )[1::2]
+
+    assert first == "dgram,id=net0,local.type=unix,local.path=/g,,1/qemu,remote.type=unix,remote.path=/g,,1/host"
+    assert device == command_line(domain())[3]
+    assert second.startswith("user,id=net1,restrict=on,")
 
 
 def test_a_guest_without_addresses_has_no_network() -> None:

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from novaflow.virt.domain_facts import Machine, Owner, Paths
+from novaflow.virt.domain_network import netdevs
 from novaflow.virt.domain_xml import build_domain
 from novaflow.virt.driver import GuestSpec
 from novaflow.virt.image_facts import Refused
 from novaflow.virt.moved_domain import moved, owner_there, writable_disks
-from tests.support.guests import guest_spec
+from novaflow.virt.wire.laid import LaidWire
+from tests.support.guests import ADDRESS, guest_spec
 
 SERVER = "6b1f8a3e-2c57-4b0d-9e3a-5f1d2c3b4a59"
 
@@ -19,7 +21,7 @@ SERVER = "6b1f8a3e-2c57-4b0d-9e3a-5f1d2c3b4a59"
 def domain(home: str, guest: GuestSpec, *, virt_type: str = "qemu", **paths: str) -> str:
     """The domain of a host whose files are below /`home`."""
     machine = Machine(virt_type=virt_type, emulator=f"/{home}/qemu", has_vnc=True, agent_directory=f"/{home}/agents")
-    disks: dict[str, str] = {"disk": f"/{home}/disk", "config_drive": f"/{home}/config.iso"} | paths
+    disks: dict[str, Any] = {"disk": f"/{home}/disk", "config_drive": f"/{home}/config.iso"} | paths
     files = Paths(console=f"/{home}/console.log", **disks)
     return build_domain(guest, files, machine, Owner(host=home, directory=f"/{home}"))
 
@@ -104,3 +106,25 @@ def test_a_guest_that_would_not_find_itself_there_does_not_go(there: str, why: s
 
 def test_a_domain_of_somebody_else_has_no_owner(tmp_path: Path) -> None:
     assert owner_there("<domain><name>by-hand</name></domain>") is None
+
+
+def test_the_wire_is_the_other_hosts_and_the_card_stays() -> None:
+    sent = ET.fromstring(moved(running(wired("here")), wired("there")))
+
+    assert [one.get("value") for one in netdevs(sent)] == [
+        one.get("value") for one in netdevs(ET.fromstring(wired("there")))
+    ]
+    assert "/here" not in ET.tostring(sent, encoding="unicode")
+
+
+def test_a_guest_does_not_change_its_kind_of_network_as_it_runs() -> None:
+    with pytest.raises(Refused, match="network"):
+        moved(running(wired("here")), domain("there", guest("there", addresses=(ADDRESS,))))
+
+
+def wired(home: str) -> str:
+    """The domain of a guest with a wire to its host."""
+    machine = Machine(virt_type="qemu", emulator=f"/{home}/qemu", agent_directory=f"/{home}/agents")
+    wire = LaidWire(mac=ADDRESS.mac, ip=ADDRESS.ip, subnet="10.0.0.0/16", directory=f"/{home}")
+    paths = Paths(console=f"/{home}/console.log", disk=f"/{home}/disk", wire=wire)
+    return build_domain(guest(home, addresses=(ADDRESS,)), paths, machine, Owner(host=home, directory=f"/{home}"))
