@@ -46,6 +46,7 @@ _REFUSED_DATA: Final = (
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.INSUFFICIENT_STORAGE,
 )
+_PATCH: Final = "application/openstack-images-v2.1-json-patch"
 _OCTETS: Final = {"Content-Type": "application/octet-stream"}
 _FAILURES: Final = (aiohttp.ClientError, OSError)  # TimeoutError is an OSError
 
@@ -156,6 +157,52 @@ class ImageClient:
             except _FAILURES as error:
                 raise _unavailable(error) from error
 
+    async def update(self, image_id: str, changes: Mapping[str, object], token: str) -> None:
+        """Change an image's properties; those that it has not got yet are added. Raises Invalid, and as `delete`."""
+        steps = [{"op": "add", "path": f"/{name}", "value": value} for name, value in changes.items()]
+        await self._change("PATCH", image_id, "", steps, token, _PATCH)
+
+    async def members(self, image_id: str, token: str) -> builtins.list[str]:
+        """The projects that an image is shared with. Raises as `show`."""
+        path = f"/v2/images/{quote(image_id, safe='')}/members"
+        timeout = aiohttp.ClientTimeout(total=_SHOW, sock_connect=_CONNECT)
+        with self._tracer.span("http.client", f"GET image {path}", attributes={"image_id": image_id}) as span:
+            async with await self._get(path, token, timeout) as response:
+                span.attributes["status"] = response.status
+                _require(response.status, image_id, "get_members")
+                try:
+                    return [member.member_id for member in _read_members(await response.read())]
+                except _FAILURES as error:
+                    raise _unavailable(error) from error
+
+    async def share(self, image_id: str, project_id: str, token: str) -> None:
+        """Let a project see a shared image. One that does already is a Conflict; raises as `delete` besides."""
+        await self._change("POST", image_id, "/members", {"member": project_id}, token)
+
+    async def unshare(self, image_id: str, project_id: str, token: str) -> None:
+        """Let it see the image no more. Raises as `delete`."""
+        await self._change("DELETE", image_id, f"/members/{quote(project_id, safe='')}", None, token)
+
+    async def _change(
+        self, method: str, image_id: str, below: str, body: object, token: str, kind: str = "application/json"
+    ) -> None:
+        """One change of an image, or of what is `below` it."""
+        path = f"/v2/images/{quote(image_id, safe='')}{below}"
+        timeout = aiohttp.ClientTimeout(total=_SHOW, sock_connect=_CONNECT)
+        data = None if body is None else msgspec.json.encode(body)
+        headers = _headers(token) | ({} if body is None else {"Content-Type": kind})
+        with self._tracer.span("http.client", f"{method} image {path}", attributes={"image_id": image_id}) as span:
+            try:
+                async with self._http.request(
+                    method, self._url + path, data=data, headers=headers, timeout=timeout
+                ) as response:
+                    span.attributes["status"] = response.status
+                    if response.status == HTTPStatus.BAD_REQUEST:
+                        raise Invalid(reason=await _message(response))
+                    _require(response.status, image_id, "modify_image")
+            except _FAILURES as error:
+                raise _unavailable(error) from error
+
     @asynccontextmanager
     async def download(self, image_id: str, token: str) -> AsyncIterator[AsyncIterator[bytes]]:
         """The image's bytes in chunks of up to 1 MiB, all of them or an error: `async with client.download(...) as chunks`.
@@ -243,6 +290,18 @@ class _Page(msgspec.Struct, frozen=True):
     next: str = ""
 
 
+class _Member(msgspec.Struct, frozen=True):
+    """What is used of Glance's JSON of a member."""
+
+    member_id: str
+
+
+class _Members(msgspec.Struct, frozen=True):
+    """And of a list of them."""
+
+    members: list[_Member]
+
+
 class _Refusal(msgspec.Struct, frozen=True):
     """What is used of Glance's JSON of a refusal."""
 
@@ -254,6 +313,13 @@ def _read_page(document: bytes) -> _Page:
         return msgspec.json.decode(document, type=_Page)
     except msgspec.DecodeError as error:
         raise ServiceUnavailable(service=_SERVICE, reason="its answer is not a list of images") from error
+
+
+def _read_members(document: bytes) -> list[_Member]:
+    try:
+        return msgspec.json.decode(document, type=_Members).members
+    except msgspec.DecodeError as error:
+        raise ServiceUnavailable(service=_SERVICE, reason="its answer is not a list of members") from error
 
 
 def _headers(token: str) -> dict[str, str]:

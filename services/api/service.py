@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
 
 from novaflow.clock import Clock
 from novaflow.config import Config
@@ -33,10 +33,12 @@ from novaflow.operations.flavors import FlavorOperations
 from novaflow.operations.floating_addresses import FloatingAddressOperations
 from novaflow.operations.guest_facts import GuestFactOperations
 from novaflow.operations.hosts import HostOperations
+from novaflow.operations.images import ImageOperations, OwnImages
 from novaflow.operations.keypairs import KeyPairOperations
 from novaflow.operations.quotas import QuotaOperations
 from novaflow.operations.security_groups import SecurityGroupOperations
-from novaflow.operations.server_actions import Images, server_actions
+from novaflow.operations.server_actions import Images as ImagesOfServers
+from novaflow.operations.server_actions import server_actions
 from novaflow.operations.server_boot import ServerBoot
 from novaflow.operations.server_groups import ServerGroupOperations
 from novaflow.operations.server_orders import ServerOrders
@@ -62,6 +64,10 @@ from services.transitions import traced as traced_transitions
 from services.web import serving, traced
 
 BINARY: Final = "nova-api"
+
+
+class Images(ImagesOfServers, OwnImages, Protocol):
+    """What nova-api needs of the image service."""
 
 
 @asynccontextmanager
@@ -140,6 +146,7 @@ def assemble_ec2(api: Api, database: Database) -> Ec2Api:
         quotas=api.quotas,
         security_groups=api.security_groups,
         floating_addresses=api.floating_addresses,
+        images=api.images,
         services=api.services,
         volumes=api.volumes,
         volume_snapshots=api.volume_snapshots,
@@ -204,6 +211,7 @@ def assemble(
         security_groups=SecurityGroupOperations(
             SecurityGroups(database, clock), SecurityMembers(database), servers, config.quota
         ),
+        images=ImageOperations(images),
         floating_addresses=FloatingAddressOperations(
             FloatingAddresses(database, config.network.floating_cidr),
             servers,

@@ -1,6 +1,6 @@
 """The Compute API over a real socket and a real SQLite file, with tokens that are known beforehand."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -21,14 +21,13 @@ from novaflow.db.database import Database
 from novaflow.db.migrate import upgrade
 from novaflow.errors import Codec, Forbidden, NotFound
 from novaflow.models import Context, ImageFacts, NewImage
-from novaflow.operations.server_actions import Images
 from rpc.bus import Bus, BusSettings
 from rpc.connect import open_transport
 from rpc.tracing import Discard, SpanSink, Tracer
 from rpc.transport import Transport
 from services.api.openstack.app import create_app, is_public
 from services.api.openstack.frame import Api
-from services.api.service import assemble
+from services.api.service import Images, assemble
 from services.web import CONTEXT, REQUEST_ID, Handler, serving, traced
 
 PROJECT: Final = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -81,6 +80,21 @@ class NoImages:
         raise Forbidden(rule="add_image")
 
     async def delete(self, image_id: str, token: str) -> None:
+        raise NotFound(kind="Image", key=image_id)
+
+    async def list(self, filters: Mapping[str, str], token: str) -> Sequence[ImageFacts]:
+        return []
+
+    async def update(self, image_id: str, changes: Mapping[str, object], token: str) -> None:
+        raise NotFound(kind="Image", key=image_id)
+
+    async def members(self, image_id: str, token: str) -> Sequence[str]:
+        raise NotFound(kind="Image", key=image_id)
+
+    async def share(self, image_id: str, project_id: str, token: str) -> None:
+        raise NotFound(kind="Image", key=image_id)
+
+    async def unshare(self, image_id: str, project_id: str, token: str) -> None:
         raise NotFound(kind="Image", key=image_id)
 
 

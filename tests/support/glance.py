@@ -1,5 +1,6 @@
 """An image service with a few images, as strict as the real one about who may see what."""
 
+import builtins
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,8 +19,9 @@ class Glance:
 
     projects: Mapping[str, str]
     images: dict[str, dict[str, Any]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-    made: list[str] = field(default_factory=list)
+    asked: builtins.list[str] = field(default_factory=list)
+    made: builtins.list[str] = field(default_factory=list)
+    shared: dict[str, builtins.list[str]] = field(default_factory=dict)
     is_full: bool = False
     is_away: bool = False
     url: str = ""
@@ -68,14 +70,63 @@ class Glance:
             status=201, body=msgspec.json.encode(self.images[image_id]), content_type="application/json"
         )
 
+    async def list(self, request: web.Request) -> web.Response:
+        """`GET /v2/images`: those that the asker may see, all in one page."""
+        project = self._project(request)
+        found = [image for image in self.images.values() if self._sees(project, image)]
+        return web.Response(body=msgspec.json.encode({"images": found}), content_type="application/json")
+
+    async def update(self, request: web.Request) -> web.Response:
+        """`PATCH /v2/images/{id}`, by its owner; nobody here may make an image public."""
+        image = self._owned(request)
+        changes = {step["path"].lstrip("/"): step["value"] for step in msgspec.json.decode(await request.read())}
+        if changes.get("visibility") == "public":
+            raise web.HTTPForbidden
+        image.update(changes)
+        return web.Response(body=msgspec.json.encode(image), content_type="application/json")
+
+    async def members(self, request: web.Request) -> web.Response:
+        """`GET /v2/images/{id}/members`."""
+        image = self._owned(request)
+        if image["visibility"] != "shared":
+            raise web.HTTPForbidden
+        found = [{"member_id": project} for project in self.shared.get(image["id"], ())]
+        return web.Response(body=msgspec.json.encode({"members": found}), content_type="application/json")
+
+    async def share(self, request: web.Request) -> web.Response:
+        """`POST /v2/images/{id}/members`."""
+        image = self._owned(request)
+        if image["visibility"] != "shared":
+            raise web.HTTPForbidden
+        member = msgspec.json.decode(await request.read())["member"]
+        if member in self.shared.setdefault(image["id"], []):
+            raise web.HTTPConflict
+        self.shared[image["id"]].append(member)
+        return web.Response(body=msgspec.json.encode({"member_id": member}), content_type="application/json")
+
+    async def unshare(self, request: web.Request) -> web.Response:
+        """`DELETE /v2/images/{id}/members/{member}`."""
+        image = self._owned(request)
+        if request.match_info["member"] not in self.shared.get(image["id"], ()):
+            raise web.HTTPNotFound
+        self.shared[image["id"]].remove(request.match_info["member"])
+        return web.Response(status=204)
+
     async def delete(self, request: web.Request) -> web.Response:
         """`DELETE /v2/images/{id}`, by its owner."""
+        del self.images[self._owned(request)["id"]]
+        return web.Response(status=204)
+
+    def _sees(self, project: str, image: Mapping[str, Any]) -> bool:
+        is_shared = image["visibility"] == "shared" and project in self.shared.get(image["id"], ())
+        return image["visibility"] == "public" or image["owner"] == project or is_shared
+
+    def _owned(self, request: web.Request) -> dict[str, Any]:
         project = self._project(request)
         image = self.images.get(request.match_info["id"])
         if image is None or image["owner"] != project:
             raise web.HTTPNotFound
-        del self.images[request.match_info["id"]]
-        return web.Response(status=204)
+        return image
 
     def _project(self, request: web.Request) -> str:
         if self.is_away:
@@ -93,7 +144,12 @@ async def glance(projects: Mapping[str, str]) -> AsyncIterator[Glance]:
     app = web.Application()
     app.add_routes(
         [
+            web.get("/v2/images", service.list),
             web.post("/v2/images", service.create),
+            web.patch("/v2/images/{id}", service.update),
+            web.get("/v2/images/{id}/members", service.members),
+            web.post("/v2/images/{id}/members", service.share),
+            web.delete("/v2/images/{id}/members/{member}", service.unshare),
             web.get("/v2/images/{id}", service.show),
             web.delete("/v2/images/{id}", service.delete),
         ]

@@ -17,6 +17,7 @@ from novaflow.db.ec2_tags import Ec2Tags
 from novaflow.models import Context
 from novaflow.operations.flavors import FlavorOperations
 from novaflow.operations.floating_addresses import FloatingAddressOperations
+from novaflow.operations.images import ImageOperations
 from novaflow.operations.keypairs import KeyPairOperations
 from novaflow.operations.quotas import QuotaOperations
 from novaflow.operations.security_groups import SecurityGroupOperations
@@ -50,6 +51,7 @@ class Ec2Api:
     quotas: QuotaOperations
     security_groups: SecurityGroupOperations
     floating_addresses: FloatingAddressOperations
+    images: ImageOperations
     services: ServiceOperations
     volumes: VolumeOperations
     volume_snapshots: VolumeSnapshotOperations

@@ -6,6 +6,8 @@ from typing import Final, Protocol
 from services.api.ec2 import (
     account,
     addresses,
+    image_attributes,
+    images,
     instance_facts,
     instance_orders,
     instances,
@@ -42,6 +44,8 @@ MODULES: Final[Sequence[Actions]] = (
     security_groups,
     security_rules,
     addresses,
+    images,
+    image_attributes,
     volumes,
     snapshots,
 )

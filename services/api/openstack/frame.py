@@ -20,6 +20,7 @@ from novaflow.operations.aggregates import AggregateOperations
 from novaflow.operations.flavors import FlavorOperations
 from novaflow.operations.floating_addresses import FloatingAddressOperations
 from novaflow.operations.hosts import HostOperations
+from novaflow.operations.images import ImageOperations
 from novaflow.operations.keypairs import KeyPairOperations
 from novaflow.operations.quotas import QuotaOperations
 from novaflow.operations.security_groups import SecurityGroupOperations
@@ -64,6 +65,7 @@ class Api:
     volume_snapshots: VolumeSnapshotOperations
     security_groups: SecurityGroupOperations
     floating_addresses: FloatingAddressOperations
+    images: ImageOperations
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ class TestAKeyPair:
     async def test_is_made_once_found_by_its_names_and_deleted_twice(self, door: Door) -> None:
         made = await door.ask("import_key_pair", KeyName="mine", PublicKeyMaterial=ED25519.encode())
 
-        again = await door.refusal("import_key_pair", KeyName="mine", PublicKeyMaterial=ED25519.encode())
+        again = await door.refusal("import_key_pair", KeyName="mine", PublicKeyMaterial=ED25519.encode() + b"2")
         no_key = await door.refusal("import_key_pair", KeyName="x", PublicKeyMaterial=b"ssh-rsa nonsense")
         unknown = await door.refusal("describe_key_pairs", KeyNames=["mine", "yours"])
         assert again == ("InvalidKeyPair.Duplicate", 400)
@@ -90,8 +90,9 @@ class TestAKeyPair:
         by_id = await door.ask("describe_key_pairs", KeyPairIds=[made["KeyPairId"]], IncludePublicKey=True)
         assert by_id["KeyPairs"][0]["PublicKey"] == ED25519
 
-        for _ in range(2):
-            await door.ask("delete_key_pair", KeyName="mine")
+        # Not the same request twice in one second: that would be one signature, which is good for one change.
+        await door.ask("delete_key_pair", KeyPairId=made["KeyPairId"])
+        await door.ask("delete_key_pair", KeyName="mine")
         assert (await door.ask("describe_key_pairs"))["KeyPairs"] == []
 
 
@@ -139,7 +140,7 @@ class TestASecurityGroup:
         await door.ask("revoke_security_group_ingress", GroupId=db, IpPermissions=[SSH])
         (shown,) = await permissions(door, db)
         assert shown["IpRanges"] == []
-        gone = await door.refusal("revoke_security_group_ingress", GroupId=db, IpPermissions=[SSH])
+        gone = await door.refusal("revoke_security_group_ingress", GroupName="db", IpPermissions=[SSH])
         assert gone == ("InvalidPermission.NotFound", 400)
 
     async def test_takes_rules_as_older_clients_say_them(self, door: Door) -> None:
@@ -210,7 +211,7 @@ class TestAnAddress:
     async def test_is_refused_over_the_quota(self, door: Door) -> None:
         await door.ask("allocate_address")
 
-        assert await door.refusal("allocate_address") == ("AddressLimitExceeded", 400)
+        assert await door.refusal("allocate_address", Domain="standard") == ("AddressLimitExceeded", 400)
 
     async def test_of_another_project_is_not_there(self, world: World, door: Door) -> None:
         theirs = await door.ask("allocate_address", who="bob")

@@ -1,0 +1,137 @@
+"""Images through boto3, over an image service that is as strict as the real one about whose they are."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from novaflow.db import ec2_ids
+from novaflow.db.ec2_ids import Ec2Ids
+from tests.support.compute_api import OTHER_PROJECT, PROJECT
+from tests.support.ec2_door import Door, ec2_door
+from tests.support.server_world import IMAGE, World, server_world
+
+MINE = "22222222-2222-4222-8222-222222222222"
+THEIRS = "33333333-3333-4333-8333-333333333333"
+KERNEL = "44444444-4444-4444-8444-444444444444"
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with server_world(tmp_path) as world:
+        world.glance.add(MINE, name="mine", visibility="private", owner=PROJECT, kernel_id=KERNEL, description="my own")
+        world.glance.add(THEIRS, name="theirs", visibility="private", owner=OTHER_PROJECT)
+        world.glance.add(KERNEL, name="linux", container_format="aki", disk_format="aki")
+        yield world
+
+
+@pytest.fixture
+async def door(world: World) -> AsyncIterator[Door]:
+    async with ec2_door(world.api) as door:
+        yield door
+
+
+async def named(world: World, image_id: str, prefix: str = "ami") -> str:
+    return f"{prefix}-{await Ec2Ids(world.api.database).number(ec2_ids.IMAGE, image_id):08x}"
+
+
+async def described(door: Door, **asked: Any) -> dict[str, dict[str, Any]]:
+    """What DescribeImages shows, by name."""
+    return {image["Name"]: image for image in (await door.ask("describe_images", **asked))["Images"]}
+
+
+async def test_the_callers_images_and_public_ones_are_shown(world: World, door: Door) -> None:
+    found = await described(door)
+
+    assert found.keys() == {"tiny", "mine", "linux"}
+    mine, linux = found["mine"], found["linux"]
+    assert (mine["State"], mine["Public"], mine["OwnerId"], mine["Description"]) == (
+        "available",
+        False,
+        PROJECT,
+        "my own",
+    )
+    assert mine["ImageId"] == await named(world, MINE)
+    assert mine["KernelId"] == linux["ImageId"] == await named(world, KERNEL, "aki")
+    assert (mine["ImageType"], linux["ImageType"]) == ("machine", "kernel")
+
+
+async def test_images_are_found_by_id_owner_and_filter(world: World, door: Door) -> None:
+    ids = [await named(world, IMAGE), await named(world, MINE)]
+
+    assert (await described(door, ImageIds=ids)).keys() == {"tiny", "mine"}
+    assert (await described(door, Owners=["self"])).keys() == {"mine"}
+    assert (await described(door, Filters=[{"Name": "name", "Values": ["li*", "mi?e"]}])).keys() == {"linux", "mine"}
+    assert (await described(door, ExecutableUsers=["all"])).keys() == {"tiny", "linux"}
+    unknown = await door.refusal("describe_images", ImageIds=[await named(world, THEIRS)])
+    assert unknown == ("InvalidAMIID.NotFound", 400)
+
+
+async def test_an_image_is_made_of_an_instance_and_is_pending_until_it_is_there(world: World, door: Door) -> None:
+    server_id = await world.active()
+    instance = f"i-{await Ec2Ids(world.api.database).number(ec2_ids.INSTANCE, server_id):08x}"
+
+    made = await door.ask("create_image", InstanceId=instance, Name="copy", Description="of it")
+
+    method, order = await world.order()
+    assert (method.rpartition(".")[2], order.server_id) == ("snapshot_instance", server_id)
+    image = (await described(door, ImageIds=[made["ImageId"]]))["copy"]
+    assert (image["State"], image["OwnerId"], image["Description"]) == ("pending", PROJECT, "of it")
+    assert (await world.show(server_id))["OS-EXT-STS:task_state"] == "image_snapshot_pending"
+
+
+async def test_an_image_is_removed_by_its_owner_alone(world: World, door: Door) -> None:
+    mine, theirs = await named(world, MINE), await named(world, THEIRS)
+
+    assert await door.refusal("deregister_image", ImageId=theirs) == ("InvalidAMIID.NotFound", 400)
+    await door.ask("deregister_image", ImageId=mine)
+
+    assert MINE not in world.glance.images
+    assert THEIRS in world.glance.images
+    assert await door.refusal("describe_images", ImageIds=[mine]) == ("InvalidAMIID.NotFound", 400)
+
+
+async def test_attributes_are_shown_and_changed(world: World, door: Door) -> None:
+    mine = await named(world, MINE)
+
+    kernel = await door.ask("describe_image_attribute", ImageId=mine, Attribute="kernel")
+    assert kernel["KernelId"]["Value"] == await named(world, KERNEL, "aki")
+
+    await door.ask("modify_image_attribute", ImageId=mine, Description={"Value": "another"})
+    said = await door.ask("describe_image_attribute", ImageId=mine, Attribute="description")
+    assert said["Description"]["Value"] == "another"
+    unknown = await door.refusal("describe_image_attribute", ImageId=mine, Attribute="sriovNetSupport")
+    assert unknown == ("InvalidParameterValue", 400)
+
+
+async def test_an_image_is_shared_and_no_more(world: World, door: Door) -> None:
+    mine = await named(world, MINE)
+    permission = {"UserId": OTHER_PROJECT}
+
+    await door.ask("modify_image_attribute", ImageId=mine, LaunchPermission={"Add": [permission]})
+    shared = await door.ask("describe_image_attribute", ImageId=mine, Attribute="launchPermission")
+    assert shared["LaunchPermissions"] == [permission]
+    assert "mine" in {image["Name"] for image in (await door.ask("describe_images", who="bob"))["Images"]}
+
+    await door.ask(
+        "modify_image_attribute",
+        ImageId=mine,
+        Attribute="launchPermission",
+        OperationType="remove",
+        UserIds=[OTHER_PROJECT],
+    )
+    shared = await door.ask("describe_image_attribute", ImageId=mine, Attribute="launchPermission")
+    assert shared["LaunchPermissions"] == []
+
+
+async def test_who_may_not_publish_an_image_hears_so(world: World, door: Door) -> None:
+    permission = {"Add": [{"Group": "all"}]}
+
+    mine = await door.refusal("modify_image_attribute", ImageId=await named(world, MINE), LaunchPermission=permission)
+    public = await door.refusal(
+        "modify_image_attribute", ImageId=await named(world, IMAGE), LaunchPermission=permission
+    )
+
+    assert mine == ("UnauthorizedOperation", 403)
+    assert public == ("AuthFailure", 401)
