@@ -1,5 +1,6 @@
 """The files of the guests on this host: one directory per guest, removed with it."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -66,14 +67,11 @@ class InstanceFiles:
 
     def remove_parked(self, server_id: str) -> None:
         """Everything of the parked guest of that id; fine when there is nothing. Raises OSError."""
-        if self.aside(server_id).exists():
-            shutil.rmtree(self.aside(server_id))
+        _remove_tree(self.aside(server_id))
 
     def remove(self, server_id: str) -> None:
         """Everything of this guest; fine when there is nothing. Raises OSError."""
-        home = self.of(server_id)
-        if home.exists():
-            shutil.rmtree(home)
+        _remove_tree(self.of(server_id))
 
     def console_end(self, server_id: str, max_bytes: int) -> bytes:
         """The last bytes of the console log; none when there is no log."""
@@ -114,3 +112,14 @@ def write_whole(path: Path, text: str) -> None:
     fresh = path.with_name(f"{path.name}.new")
     fresh.write_text(text)
     fresh.replace(path)
+
+
+def _remove_tree(path: Path) -> None:
+    """A second time if something has come meanwhile: the other end of a wire, which comes only while the wire's note is there."""
+    if path.exists():
+        try:
+            shutil.rmtree(path)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            shutil.rmtree(path)

@@ -315,12 +315,15 @@ class LibvirtDriver:
             if not verdict.is_usable:
                 why = verdict.reason
                 self._host.notice(f"KVM is not usable, guests are emulated (domain type qemu, slow): {why}")
+        has_wires = await self._host.connection.run(wiring.can_have_wires, self._version)
+        if not has_wires:
+            self._host.notice(wiring.WITHOUT)
         return Machine(
             virt_type=virt_type,
             emulator=emulator,
             has_vnc=self._has_vnc,
             has_cgroups=self._uri.partition("?")[0].endswith("/system"),
-            has_wires=await self._host.connection.run(wiring.can_have_wires, self._version),
+            has_wires=has_wires,
             agent_directory=str(self._host.root / _AGENTS) if self._host.root else "",
         )
 

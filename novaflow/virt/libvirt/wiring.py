@@ -16,6 +16,7 @@ from novaflow.virt.libvirt.embed import shortened
 from novaflow.virt.libvirt.host import LibvirtHost
 from novaflow.virt.wire.laid import LaidWire, note
 
+WITHOUT: Final = "guests do not reach the metadata service, and have their config drives: their QEMU is too old, runs as another user or is confined"
 OLDEST_QEMU: Final = 7_002_000  # the first that has -netdev dgram
 
 

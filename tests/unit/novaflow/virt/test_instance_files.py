@@ -1,4 +1,7 @@
+import os
 from pathlib import Path
+
+import pytest
 
 from novaflow.virt.instance_files import CONSOLE_LIMIT, InstanceFiles
 
@@ -36,3 +39,22 @@ def test_a_small_console_is_left_alone(tmp_path: Path) -> None:
     files.trim_console("nobody")
 
     assert files.console_end("guest", 1000) == b"all of it"
+
+
+def test_what_comes_while_a_guest_is_removed_is_removed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = InstanceFiles(tmp_path)
+    files.make("server", b"")
+    remove = os.rmdir
+
+    def late(path: str, **more: int) -> None:
+        if files.of("server").exists() and not (tmp_path / "came").exists():
+            (tmp_path / "came").touch()
+            (files.of("server") / "host").touch()
+        remove(path, **more)
+
+    monkeypatch.setattr(os, "rmdir", late)
+
+    files.remove("server")
+
+    assert (tmp_path / "came").exists()
+    assert not files.of("server").exists()
