@@ -58,9 +58,9 @@ class ImageOperations:
         """One image."""
         return await self._images.show(image_id, context.token)
 
-    async def describe(self, context: Context, image_id: str, description: str) -> None:
-        """Say something else about an image."""
-        await self._images.update(image_id, {"description": description}, context.token)
+    async def change(self, context: Context, image_id: str, changes: Mapping[str, object]) -> None:
+        """Say something else about an image: its name, its description or any other property."""
+        await self._images.update(image_id, changes, context.token)
 
     async def delete(self, context: Context, image_id: str) -> None:
         """Remove an image; servers made of it stay."""

@@ -50,7 +50,7 @@ async def modify_image_attribute(api: Ec2Api, call: Call) -> Answer:
         raise missing_parameter("Attribute")
     try:
         if description is not None:
-            await api.images.describe(call.context, image_id, description)
+            await api.images.change(call.context, image_id, {"description": description})
         for operation in (op for who, op in changes if who == _EVERYBODY):
             await api.images.publish(call.context, image_id, is_public=operation == "add")
         more, fewer = ([who for who, op in changes if op == one and who != _EVERYBODY] for one in ("add", "remove"))
@@ -60,6 +60,20 @@ async def modify_image_attribute(api: Ec2Api, call: Call) -> Answer:
         raise IMAGE.missing([given]) from None
     except Forbidden:
         raise Ec2Error("UnauthorizedOperation", "You are not authorized to perform this operation.") from None
+    return {"return": True}
+
+
+async def reset_image_attribute(api: Ec2Api, call: Call) -> Answer:
+    """Let the owner alone use an image; there is no other attribute to reset."""
+    image_id, given = await _named(api, call)
+    if call.params.text("Attribute") != _PERMISSION:
+        raise invalid_value("Attribute", f"Only {_PERMISSION} can be reset.")
+    try:
+        await api.images.publish(call.context, image_id, is_public=False)
+    except NotFound:
+        raise IMAGE.missing([given]) from None
+    except Forbidden:
+        raise Ec2Error("AuthFailure", f"Not authorized for image:{given}") from None
     return {"return": True}
 
 
@@ -118,6 +132,7 @@ def _group(given: str) -> str:
 
 ACTIONS: Final = (
     Action("DescribeImageAttribute", describe_image_attribute, takes=("ImageId", "Attribute")),
+    Action("ResetImageAttribute", reset_image_attribute, takes=("ImageId", "Attribute")),
     Action(
         "ModifyImageAttribute",
         modify_image_attribute,

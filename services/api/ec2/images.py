@@ -1,7 +1,7 @@
 """Images: described, made of instances, deregistered. They are the image service's; what EC2 calls them is kept here.
 
-An image of an instance is made while the guest goes on, whatever NoReboot says. Images are registered with the image service, whose
-data no client of this API can send: there is no RegisterImage. Sources: Amazon EC2 API Reference, nova/api/ec2/cloud.py.
+An image of an instance is made while the guest goes on, whatever NoReboot says. Sources: Amazon EC2 API Reference,
+nova/api/ec2/cloud.py.
 """
 
 from collections.abc import Mapping, Sequence

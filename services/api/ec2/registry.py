@@ -7,7 +7,9 @@ from services.api.ec2 import (
     account,
     addresses,
     image_attributes,
+    image_registration,
     images,
+    instance_changes,
     instance_facts,
     instance_orders,
     instances,
@@ -34,6 +36,7 @@ class Actions(Protocol):
 
 MODULES: Final[Sequence[Actions]] = (
     account,
+    instance_changes,
     instance_facts,
     instance_orders,
     instances,
@@ -46,6 +49,7 @@ MODULES: Final[Sequence[Actions]] = (
     addresses,
     images,
     image_attributes,
+    image_registration,
     volumes,
     snapshots,
 )

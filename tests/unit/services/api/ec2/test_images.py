@@ -135,3 +135,36 @@ async def test_who_may_not_publish_an_image_hears_so(world: World, door: Door) -
 
     assert mine == ("UnauthorizedOperation", 403)
     assert public == ("AuthFailure", 401)
+
+
+async def test_an_uploaded_image_is_registered_by_its_location(world: World, door: Door) -> None:
+    kernel = await named(world, KERNEL, "aki")
+
+    made = await door.ask(
+        "register_image",
+        Name="web",
+        Description="serves",
+        Architecture="x86_64",
+        ImageLocation="mine",
+        KernelId=kernel,
+    )
+
+    image = (await described(door, ImageIds=[made["ImageId"]]))["web"]
+    assert made["ImageId"] == await named(world, MINE)
+    assert (image["ImageLocation"], image["Description"], image["KernelId"]) == ("mine", "serves", kernel)
+    again = await door.ask("register_image", Name="web2", ImageLocation="mine")
+    assert again["ImageId"] == made["ImageId"]
+
+
+@pytest.mark.parametrize("location", ["bucket/manifest.xml", THEIRS, "tiny", "http://169.254.169.254/"])
+async def test_nothing_else_is_registered(door: Door, location: str) -> None:
+    assert await door.refusal("register_image", Name="web", ImageLocation=location) == ("InvalidManifest", 400)
+
+
+async def test_launch_permissions_are_taken_back_at_once(world: World, door: Door) -> None:
+    mine = await named(world, MINE)
+    await door.ask("modify_image_attribute", ImageId=mine, LaunchPermission={"Add": [{"UserId": OTHER_PROJECT}]})
+
+    await door.ask("reset_image_attribute", ImageId=mine, Attribute="launchPermission")
+
+    assert "mine" not in {image["Name"] for image in (await door.ask("describe_images", who="bob"))["Images"]}
