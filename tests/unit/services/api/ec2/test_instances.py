@@ -339,6 +339,28 @@ async def test_instances_are_in_the_groups_that_were_asked_for(world: World, doo
     assert [one["InstanceId"] for one in in_it] == [made["Instances"][0]["InstanceId"]]
 
 
+async def test_the_attributes_that_can_be_changed_are(world: World, door: Door) -> None:
+    instance = await instance_of(world, server_id := await world.active())
+    group = (await door.ask("create_security_group", GroupName="web", Description="for the web"))["GroupId"]
+
+    async def change(**what: Any) -> None:
+        await door.ask("modify_instance_attribute", InstanceId=instance, **what)
+
+    await change(Groups=[group])
+    assert [one["GroupId"] for one in (await described(door))[0]["SecurityGroups"]] == [group]
+    await change(DisableApiTermination={"Value": True})
+    assert (await world.servers.get(server_id)).is_locked
+    told = await door.ask("describe_instance_attribute", InstanceId=instance, Attribute="disableApiTermination")
+    assert told["DisableApiTermination"] == {"Value": True}
+    await change(Attribute="disableApiTermination", Value="false")
+    assert not (await world.servers.get(server_id)).is_locked
+
+    fixed: dict[str, Any] = {"InstanceId": instance, "InstanceType": {"Value": "m1.large"}}
+    assert await door.refusal("modify_instance_attribute", **fixed) == ("UnsupportedOperation", 400)
+    both: dict[str, Any] = {"InstanceId": instance, "Groups": [group], "DisableApiTermination": {"Value": True}}
+    assert await door.refusal("modify_instance_attribute", **both) == ("InvalidParameterCombination", 400)
+
+
 async def test_the_region_its_zones_and_the_account_are_told(world: World, door: Door) -> None:
     (region,) = (await door.ask("describe_regions"))["Regions"]
     assert (region["RegionName"], region["Endpoint"]) == ("RegionOne", door.url.removesuffix("/services/Cloud"))

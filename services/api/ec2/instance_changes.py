@@ -1,0 +1,72 @@
+"""ModifyInstanceAttribute, for the attributes that can be changed here: the lock on an instance, and its security groups."""
+
+from typing import Final
+
+from services.api.ec2.errors import Ec2Error
+from services.api.ec2.frame import Action, Answer, Call, Ec2Api
+from services.api.ec2.instance_lookup import one_named
+from services.api.ec2.instance_views import Instance
+from services.api.ec2.security_groups import named_or_numbered
+
+_TERMINATION: Final = "DisableApiTermination"
+_GROUPS: Final = "GroupId"
+_CHANGEABLE: Final = (_TERMINATION, _GROUPS)
+_FIXED: Final = (
+    "BlockDeviceMapping",
+    "EbsOptimized",
+    "EnaSupport",
+    "InstanceInitiatedShutdownBehavior",
+    "InstanceType",
+    "Kernel",
+    "Ramdisk",
+    "SourceDestCheck",
+    "SriovNetSupport",
+    "UserData",
+)
+
+
+async def modify_instance_attribute(api: Ec2Api, call: Call) -> Answer:
+    """Change one attribute; raises UnsupportedOperation for one that cannot be, InvalidParameterCombination for two or none."""
+    instance = await one_named(api, call, call.params.text("InstanceId"))
+    given = [name for name in (*_CHANGEABLE, *_FIXED) if name in call.params]
+    if "Attribute" in call.params:
+        name = call.params.text("Attribute")
+        given.append(name[:1].upper() + name[1:])
+    if len(given) != 1:
+        raise Ec2Error("InvalidParameterCombination", "One attribute is changed at a time.")
+    if given[0] == _TERMINATION:
+        await _lock(api, call, instance)
+    elif given[0] == _GROUPS:
+        await _regroup(api, call, instance)
+    else:
+        raise Ec2Error("UnsupportedOperation", f"The attribute {given[0][:64]} cannot be changed here.")
+    return {"return": True}
+
+
+async def _lock(api: Ec2Api, call: Call, instance: Instance) -> None:
+    """Termination is forbidden by a lock, which forbids the rest too."""
+    params = call.params
+    value = params if "Attribute" in params else params.parts(_TERMINATION)
+    if value.flag("Value"):
+        await api.server_actions.locks.lock(call.context, instance.server.id)
+    else:
+        await api.server_actions.locks.unlock(call.context, instance.server.id)
+
+
+async def _regroup(api: Ec2Api, call: Call, instance: Instance) -> None:
+    """Have the instance in these groups and no others."""
+    wanted = {(await named_or_numbered(api, call, "", group_id)).name for group_id in call.params.some_texts(_GROUPS)}
+    present = {name for _, name in instance.groups}
+    for name in sorted(wanted - present):
+        await api.security_groups.add_to_server(call.context, instance.server.id, name)
+    for name in sorted(present - wanted):
+        await api.security_groups.remove_from_server(call.context, instance.server.id, name)
+
+
+ACTIONS: Final = (
+    Action(
+        "ModifyInstanceAttribute",
+        modify_instance_attribute,
+        takes=("InstanceId", "Attribute", "Value", *_CHANGEABLE, *_FIXED),
+    ),
+)
