@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import Table, bindparam, false, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, false, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.db.database import Database
@@ -59,7 +59,11 @@ class Storage(Generic[T]):
     async def on_host(self, host: str, ids: Collection[str]) -> list[T]:
         """All that should be on a host, and what became of these that are."""
         here = (self.table.c.host == host) & (self.table.c.is_deleted == false())
-        return await self._read(self._all.where(here | self.table.c.id.in_(ids)))
+        return await self.some(here | self.table.c.id.in_(ids))
+
+    async def some(self, *conditions: ColumnElement[bool]) -> list[T]:
+        """Those of which all this is so."""
+        return await self._read(self._all.where(*conditions))
 
     async def stale(self, before: datetime, limit: int) -> list[Stale[T]]:
         """Whose orders were last sent before this, and have not ended."""

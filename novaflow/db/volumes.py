@@ -106,21 +106,12 @@ class Volumes(Storage[Volume]):
 
         return await self.db.write(work)
 
-    async def of_servers(self, server_ids: Collection[str]) -> dict[str, list[str]]:
-        """The ids of the volumes of each of these servers that has any."""
-        query = (
-            select(volumes.c.server_id, volumes.c.id)
-            .where(volumes.c.server_id.in_(server_ids), volumes.c.status.in_(ATTACHED))
-            .order_by(volumes.c.attached_at, volumes.c.id)
-        )
-
-        async def work(connection: AsyncConnection) -> dict[str, list[str]]:
-            found: dict[str, list[str]] = {}
-            for server_id, volume_id in (await connection.execute(query)).all():
-                found.setdefault(server_id, []).append(volume_id)
-            return found
-
-        return await self.db.read(work)
+    async def of_servers(self, server_ids: Collection[str]) -> dict[str, list[Volume]]:
+        """The volumes of each of these servers that has any."""
+        found: dict[str, list[Volume]] = {}
+        for volume in await self.some(volumes.c.server_id.in_(server_ids), volumes.c.status.in_(ATTACHED)):
+            found.setdefault(volume.server_id or "", []).append(volume)
+        return found
 
     async def ready_servers(self, host: str) -> list[str]:
         """Those of a host whose volumes may be set right: nobody works on them, and their own system is in them."""

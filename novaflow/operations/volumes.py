@@ -133,8 +133,8 @@ class VolumeOperations:
                 return volume
         raise Missing(reason=f"Instance {server_id} is not attached to volume {volume_id}")
 
-    async def of_servers(self, server_ids: Collection[str]) -> Mapping[str, Sequence[str]]:
-        """The ids of the volumes of each of these servers, which the caller sees."""
+    async def of_servers(self, server_ids: Collection[str]) -> Mapping[str, Sequence[Volume]]:
+        """The volumes of each of these servers, which the caller sees."""
         return await self._volumes.of_servers(server_ids) if server_ids else {}
 
     async def _server(self, context: Context, server_id: str) -> Server:

@@ -40,7 +40,7 @@ def _attributes(instance: Instance) -> dict[str, Tree]:
         "disableApiTermination": {"value": server.is_locked},
         "instanceInitiatedShutdownBehavior": {"value": "stop"},
         "rootDeviceName": {"value": ROOT_DEVICE},
-        "blockDeviceMapping": [],
+        "blockDeviceMapping": instance.disks,
         "groupSet": group_views(instance),
         "productCodes": [],
         "ebsOptimized": {"value": False},

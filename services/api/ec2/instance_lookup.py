@@ -10,6 +10,7 @@ from novaflow.models import Server
 from services.api.ec2.frame import Call, Ec2Api
 from services.api.ec2.ids import INSTANCE, resolve, shown
 from services.api.ec2.instance_views import Instance
+from services.api.ec2.volume_views import block_devices
 
 SHOWN_AFTER_END: Final = timedelta(hours=1)  # as Amazon does, so that who waits for the end sees it
 
@@ -44,6 +45,7 @@ async def described(api: Ec2Api, call: Call, order: Iterable[str], servers: Iter
     made_in = {server.reservation_id for server in by_id.values()}
     groups = await _groups(api, call, by_id)
     floating = await api.floating_addresses.of_servers(list(by_id))
+    disks = await block_devices(api, by_id)
     tokens = await api.client_tokens.of_reservations(call.context.project_id, made_in)
 
     def view(server: Server) -> Instance:
@@ -55,6 +57,7 @@ async def described(api: Ec2Api, call: Call, order: Iterable[str], servers: Iter
             ramdisk=shown("ari", images[server.ramdisk_id]) if server.ramdisk_id else "",
             client_token=tokens.get(server.reservation_id, ""),
             groups=groups.get(server.id, ()),
+            disks=disks.get(server.id, ()),
             public_address=next((one.ip for one in floating.get(server.id, ())), ""),
         )
 

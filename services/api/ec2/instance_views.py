@@ -27,6 +27,7 @@ class Instance:
     ramdisk: str
     client_token: str = ""
     groups: tuple[tuple[str, str], ...] = ()  # ids and names of its security groups
+    disks: tuple[Tree, ...] = ()  # its volumes, as they are shown with it
     public_address: str = ""  # that is kept for it; see services/api/ec2/addresses.py for what that means
 
     @property
@@ -114,7 +115,7 @@ def _view(instance: Instance) -> Mapping[str, Tree]:
         "stateReason": None if reason is None else {"code": reason[0], "message": reason[1]},
         "rootDeviceType": "instance-store",
         "rootDeviceName": ROOT_DEVICE,
-        "blockDeviceMapping": [],
+        "blockDeviceMapping": instance.disks,
         "virtualizationType": "hvm",
         "clientToken": instance.client_token,
         "tagSet": tag_views(server.metadata),

@@ -1,6 +1,6 @@
 """Volumes and their snapshots as EC2 shows them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -115,6 +115,17 @@ async def show_snapshots(api: Ec2Api, call: Call, snapshots: Iterable[VolumeSnap
     ]
 
 
+async def block_devices(api: Ec2Api, server_ids: Collection[str]) -> dict[str, tuple[Tree, ...]]:
+    """By server the volumes that it has, as they are shown with an instance."""
+    attached = await api.volumes.of_servers(server_ids)
+    volumes = [volume for some in attached.values() for volume in some]
+    numbers = await api.ids.numbers(ec2_ids.VOLUME, [volume.id for volume in volumes])
+    return {
+        server_id: tuple(_block_device(volume, shown("vol", numbers[volume.id])) for volume in some)
+        for server_id, some in attached.items()
+    }
+
+
 def volume_view(one: ShownVolume) -> Mapping[str, Tree]:
     """A volume in DescribeVolumes, and the answer to CreateVolume."""
     return {
@@ -169,6 +180,16 @@ def tags_asked(params: Params, kind: str) -> dict[str, str]:
             raise invalid_value("TagSpecification.ResourceType", f"Only a {kind} is tagged when it is made.")
         found |= tags_of(part)
     return found
+
+
+def _block_device(volume: Volume, volume_id: str) -> Tree:
+    ebs = {
+        "volumeId": volume_id,
+        "status": _ATTACHMENTS[volume.status],
+        "attachTime": volume.attached_at,
+        "deleteOnTermination": False,
+    }
+    return {"deviceName": f"/dev/{volume.device}", "ebs": ebs}
 
 
 def _tags(tags: Mapping[str, str]) -> Sequence[Mapping[str, Tree]]:

@@ -108,7 +108,7 @@ async def _add_volumes(api: Api, shown: Sequence[Shown], version: Version) -> No
     attached = await api.volumes.of_servers([server["id"] for server in shown])
     more = {"delete_on_termination": False} if version >= _LASTING else {}
     for server in shown:
-        server[VOLUMES] = [{"id": volume_id, **more} for volume_id in attached.get(server["id"], ())]
+        server[VOLUMES] = [{"id": volume.id, **more} for volume in attached.get(server["id"], ())]
 
 
 async def _host_statuses(api: Api, request: web.Request, shown: Sequence[Server]) -> Mapping[str, str] | None:

@@ -115,6 +115,10 @@ async def test_an_instance_gets_a_volume_and_gives_it_back(world: World, door: D
     other = await world.api.get(f"/servers/{server_id}/os-volume_attachments", who="alice")
     assert [one["device"] for one in other["volumeAttachments"]] == ["/dev/vdf"]
 
+    (one,) = (await door.ask("describe_instances", InstanceIds=[instance_id]))["Reservations"][0]["Instances"]
+    (disk,) = one["BlockDeviceMappings"]
+    assert (disk["DeviceName"], disk["Ebs"]["VolumeId"], disk["Ebs"]["Status"]) == ("/dev/vdf", volume_id, "attached")
+
     in_use = {"VolumeId": volume_id, "InstanceId": instance_id, "Device": "/dev/sdg"}
     assert await door.refusal("attach_volume", **in_use) == ("VolumeInUse", 400)
     assert await door.refusal("delete_volume", VolumeId=volume_id) == ("VolumeInUse", 400)
