@@ -5,7 +5,7 @@ nova/api/ec2/cloud.py.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from novaflow.db import ec2_ids
@@ -17,7 +17,10 @@ from services.api.ec2.filters import Field, filtered
 from services.api.ec2.frame import Action, Answer, Call, Ec2Api
 from services.api.ec2.ids import IMAGE, resolve, shown
 from services.api.ec2.instance_lookup import one_named
+from services.api.ec2.instance_views import tag_views
 from services.api.ec2.paging import paged
+from services.api.ec2.tag_rules import MAX_TAGS
+from services.api.ec2.volume_views import tags_asked
 from services.api.ec2.xml import Tree
 
 _KINDS: Final = {"aki": "kernel", "ari": "ramdisk"}  # by container format, which is the prefix of the id too
@@ -34,6 +37,7 @@ class Machine:
     number: int
     kernel: str = ""
     ramdisk: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)  # those that the caller's project gave it
 
     @property
     def kind(self) -> str:
@@ -85,8 +89,12 @@ async def describe_images(api: Ec2Api, call: Call) -> Answer:
     else:
         found = list(await api.images.list(call.context))
     images = await numbered(api, [image for image in found if image.status not in ("deleted", "pending_delete")])
+    tags = await api.tags.of_project(call.context.project_id)
+    images = [replace(image, tags=tags.get(image.id, {})) for image in images]
     wanted = [image for image in images if _is_owned(call, image) and _is_executable(call, image)]
-    page, token = paged(filtered(wanted, call.params, _FIELDS), lambda image: image.number, call.params)
+    page, token = paged(
+        filtered(wanted, call.params, _FIELDS, lambda image: image.tags), lambda image: image.number, call.params
+    )
     return {"imagesSet": [_view(image) for image in page], "nextToken": token}
 
 
@@ -114,10 +122,14 @@ async def create_image(api: Ec2Api, call: Call) -> Answer:
     if len(description) > _LONGEST_DESCRIPTION:
         raise invalid_value("Description", f"It has at most {_LONGEST_DESCRIPTION} characters.")
     call.params.flag("NoReboot")
+    tags = tags_asked(call.params, "image")
     instance = await one_named(api, call, call.params.text("InstanceId"))
     more = {"description": description} if description else {}
     made = await api.server_actions.images.snapshot(call.context, instance.server.id, name, more)
-    return {"imageId": shown("ami", await api.ids.number(ec2_ids.IMAGE, made))}
+    image_id = shown("ami", await api.ids.number(ec2_ids.IMAGE, made))
+    if tags:
+        await api.tags.set(call.context.project_id, [image_id], tags, MAX_TAGS)
+    return {"imageId": image_id}
 
 
 async def find(api: Ec2Api, call: Call, image_id: str, given: str) -> ImageFacts:
@@ -173,7 +185,7 @@ def _view(image: Machine) -> Mapping[str, Tree]:
         "rootDeviceName": "/dev/vda",
         "blockDeviceMapping": [],
         "virtualizationType": "hvm",
-        "tagSet": [],
+        "tagSet": tag_views(image.tags),
         "hypervisor": "kvm",
     }
 
@@ -198,5 +210,5 @@ ACTIONS: Final = (
         ),
     ),
     Action("DeregisterImage", deregister_image, takes=("ImageId",)),
-    Action("CreateImage", create_image, takes=("InstanceId", "Name", "Description", "NoReboot")),
+    Action("CreateImage", create_image, takes=("InstanceId", "Name", "Description", "NoReboot", "TagSpecification")),
 )

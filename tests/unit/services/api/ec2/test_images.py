@@ -72,12 +72,16 @@ async def test_an_image_is_made_of_an_instance_and_is_pending_until_it_is_there(
     server_id = await world.active()
     instance = f"i-{await Ec2Ids(world.api.database).number(ec2_ids.INSTANCE, server_id):08x}"
 
-    made = await door.ask("create_image", InstanceId=instance, Name="copy", Description="of it")
+    tags = [{"ResourceType": "image", "Tags": [{"Key": "stage", "Value": "test"}]}]
+    made = await door.ask("create_image", InstanceId=instance, Name="copy", Description="of it", TagSpecifications=tags)
 
     method, order = await world.order()
     assert (method.rpartition(".")[2], order.server_id) == ("snapshot_instance", server_id)
     image = (await described(door, ImageIds=[made["ImageId"]]))["copy"]
     assert (image["State"], image["OwnerId"], image["Description"]) == ("pending", PROJECT, "of it")
+    assert image["Tags"] == tags[0]["Tags"]
+    tagged = [{"Name": "tag:stage", "Values": ["test"]}]
+    assert (await described(door, Filters=tagged)).keys() == {"copy"}
     assert (await world.show(server_id))["OS-EXT-STS:task_state"] == "image_snapshot_pending"
 
 
