@@ -34,7 +34,7 @@ def imports() -> str:
     return "\n".join([*lines, "```", ""])
 
 
-_SHARED: Final = {"errors", "models", "states", "messages", "config", "clock"}
+_SHARED: Final = {"errors", "models", "states", "volumes", "messages", "config", "clock"}
 _SERVICES: Final = {"api", "identity", "image", "scheduler", "conductor", "compute", "cli", "private"}
 
 

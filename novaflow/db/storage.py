@@ -111,6 +111,8 @@ class Storage(Generic[T]):
             if found is None or found.order_id != order_id:
                 raise TaskSuperseded(server_id=thing_id, task_id=order_id)
             if found.status not in ENDINGS:
+                if found.fault and fault is None:  # given up before its worker was done
+                    raise TaskSuperseded(server_id=thing_id, task_id=order_id)
                 return
             done, failed = ENDINGS[found.status]
             after = done if fault is None else failed

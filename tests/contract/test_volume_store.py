@@ -182,6 +182,17 @@ async def test_an_order_that_fails_leaves_the_volume_as_it_was_and_says_why(
     assert found.server_id == (server.id if after is Status.IN_USE else None)
 
 
+async def test_what_is_done_after_it_was_given_up_is_not_done(records: Records, volumes: Volumes) -> None:
+    await records.host()
+    ordered = await attaching(volumes, await volumes.create(draft(), PLENTY), await records.active())
+    await volumes.report(ordered.id, ordered.order_id, NOW, fault="its host was away")
+
+    with pytest.raises(TaskSuperseded):
+        await volumes.report(ordered.id, ordered.order_id, NOW, device="vdc")
+
+    assert (await volumes.get(ordered.id)).status is Status.AVAILABLE
+
+
 async def test_a_deleted_server_has_no_volumes_and_its_workers_hear_of_it(records: Records, volumes: Volumes) -> None:
     await records.host()
     server = await records.active()
