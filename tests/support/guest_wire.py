@@ -70,8 +70,11 @@ class Guest:
                 if self._dice.random() >= self._loss:
                     return frame
 
-    async def ask(self, request: bytes) -> bytes:
-        """Send a request on a new connection and give all that comes until the host closes it. Raises ConnectionError."""
+    async def ask(self, request: bytes, *, half_closes: bool = False) -> bytes:
+        """Send a request on a new connection and give all that comes until the host closes it. Raises ConnectionError.
+
+        With `half_closes` the guest says with its request that nothing more will come; on a wire that loses nothing.
+        """
         self._port += 1
         seq, expected, got, is_open = 1000, 0, bytearray(), False
         await self.send(tcp(seq, 0, SYN, port=self._port))
@@ -90,10 +93,11 @@ class Guest:
                     raise ConnectionResetError("reset")
                 if flags & SYN and not is_open:
                     is_open, expected, seq = True, (their_seq + 1) % MODULUS, seq + 1
-                    await self.send(tcp(seq, expected, PSH | ACK, request, port=self._port))
+                    end = FIN if half_closes else 0
+                    await self.send(tcp(seq, expected, PSH | ACK | end, request, port=self._port))
                     continue
-                if their_ack == seq + len(request):
-                    seq, request = seq + len(request), b""
+                if request and their_ack == seq + len(request) + half_closes:
+                    seq, request = their_ack, b""
                 if their_seq == expected and (data or flags & FIN):
                     got += data
                     expected = (expected + len(data) + bool(flags & FIN)) % MODULUS

@@ -25,6 +25,7 @@ FRAMES: Final = 64
 TICK: Final = 0.05  # seconds
 CONNECTIONS: Final = 16
 IDLE: Final = 60.0  # seconds
+GRACE: Final = 1.0  # seconds in which the rest of an answer goes to a guest that has said all it had to say
 _Key = tuple[bytes, int, bytes, int]
 
 
@@ -110,8 +111,9 @@ class Station:
         data = conversation.receive(segment, self._loop.time(), takes=not transport.is_paused)
         protocol = transport.get_protocol()
         if data and not transport.is_closing():
+            transport.owes_answer = True
             protocol.data_received(data)
-        if conversation.has_end and not had_end and not protocol.eof_received():
+        if conversation.has_end and not had_end and not protocol.eof_received() and not transport.owes_answer:
             transport.close()
         self._send(transport)
         transport.flow()
@@ -138,6 +140,8 @@ class Station:
         for key, transport in list(self._open.items()):
             if now - transport.conversation.touched > IDLE:
                 transport.abort()
+            elif transport.has_answered(now, GRACE):
+                transport.close()
             self._send(transport)
             if transport.conversation.phase is Phase.OVER:
                 self._forget(key, None)

@@ -25,6 +25,8 @@ class GuestTransport(asyncio.Transport):
         self.conversation = conversation
         self.hops = HOPS
         self.is_paused = False
+        self.owes_answer = False  # the guest has said something since the protocol has
+        self.written_at = 0.0  # by the loop's clock
         self._protocol = protocol
         self._send = send
         self._is_closing = False
@@ -34,9 +36,15 @@ class GuestTransport(asyncio.Transport):
         """Nothing once it closes."""
         if self._is_closing:
             return
+        self.owes_answer, self.written_at = False, asyncio.get_running_loop().time()
         self.conversation.write(bytes(data))
         self._send(self)
         self.flow()
+
+    def has_answered(self, now: float, grace: float) -> bool:
+        """Has a guest that says nothing more got all it asked for, and has nothing been added in the last `grace` seconds?"""
+        talk = self.conversation
+        return talk.has_end and not self.owes_answer and not talk.unsent and now - self.written_at > grace
 
     def flow(self) -> None:
         """Tell the protocol when the guest falls behind, and when it has caught up."""

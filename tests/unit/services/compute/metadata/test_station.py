@@ -27,6 +27,8 @@ def home() -> Iterator[Path]:
 async def station(home: Path) -> AsyncIterator[Station]:
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
+        if request.path == "/slow":
+            await asyncio.sleep(0.2)
         return web.Response(body=BIG if request.path == "/big" else body)
 
     server = web.Server(answer, access_log=None)
@@ -108,4 +110,14 @@ async def test_a_flood_does_not_keep_the_guest_from_being_heard_later(station: S
             await guest.send(ethernet(0x86DD, b"\x60" * 60))
 
     assert (await guest.ask(REQUEST)).partition(b"\r\n\r\n")[2] == BIG
+    guest.close()
+
+
+@pytest.mark.parametrize("keeps", [b"close", b"keep-alive"])
+async def test_who_has_said_all_it_had_to_say_is_answered_still(station: Station, home: Path, keeps: bytes) -> None:
+    guest = Guest(laid(home))
+
+    answer = await guest.ask(b"GET /slow HTTP/1.1\r\nHost: m\r\nConnection: " + keeps + b"\r\n\r\n", half_closes=True)
+
+    assert answer.startswith(b"HTTP/1.1 200 OK")
     guest.close()
