@@ -55,6 +55,7 @@ USER = Context(
 SERVICE_TOKEN = "service"
 BeforeOnHost = Callable[[str, str, str], Awaitable[None]]
 """Awaited with (host, operation, server id) before a driver does anything; see novaflow.virt.fake."""
+_SIGNS_OF_LIFE = ("host_started", "heartbeat", "list_host_servers", "list_host_volumes")
 SETTLED = ("active", "stopped", "error", "deleted")
 
 
@@ -363,7 +364,7 @@ class Cloud:
         """The names of the spans of these kinds, in the order they began; the hosts' own signs of life left out."""
         began = sorted(self.spans.all, key=lambda span: span.start)
         named = [span.name for span in began if span.kind in kinds]
-        return [name for name in named if not name.endswith(("host_started", "heartbeat", "list_host_servers"))]
+        return [name for name in named if not name.endswith(_SIGNS_OF_LIFE)]
 
 
 def bus_on(broker: MemoryBroker, spans: Spans) -> MessageBus:

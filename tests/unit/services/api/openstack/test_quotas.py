@@ -159,7 +159,7 @@ class TestQuotaSets:
     @pytest.mark.parametrize(
         ("limits", "said"),
         [
-            ({"volumes": 3}, "'volumes' was unexpected"),
+            ({"networks": 3}, "'networks' was unexpected"),
             ({"cores": "many"}, "Invalid input for field/attribute cores. Value: many."),
             ({"cores": -2}, "Invalid input for field/attribute cores. Value: -2."),
             ({"cores": 2**31}, "Invalid input for field/attribute cores."),
