@@ -6,7 +6,6 @@ one that an unprivileged user runs. A system's libvirt runs QEMU as another user
 
 import ipaddress
 import os
-import xml.etree.ElementTree as ET
 from typing import Final
 
 import libvirt
@@ -14,16 +13,15 @@ import libvirt
 from novaflow.virt.driver import GuestSpec
 from novaflow.virt.libvirt.embed import shortened
 from novaflow.virt.libvirt.host import LibvirtHost
+from novaflow.virt.wire import possible
 from novaflow.virt.wire.laid import LaidWire, note
 
 WITHOUT: Final = "guests do not reach the metadata service, and have their config drives: their QEMU is too old, runs as another user or is confined"
-OLDEST_QEMU: Final = 7_002_000  # the first that has -netdev dgram
 
 
 def can_have_wires(link: libvirt.virConnect, qemu_version: int) -> bool:
     """Whether guests of this libvirt can; asked in one of the connection's threads."""
-    models = ET.fromstring(link.getCapabilities()).iterfind("host/secmodel")  # noqa: S314 - it is libvirt who answers
-    return qemu_version >= OLDEST_QEMU and all(_lets_us(model) for model in models)
+    return possible.can_have_wires(link.getCapabilities(), qemu_version=qemu_version, uid=os.geteuid())
 
 
 def lay(host: LibvirtHost, guest: GuestSpec) -> LaidWire | None:
@@ -42,13 +40,3 @@ def keep_reachable(host: LibvirtHost) -> None:
     """The short path to the guests' directories may have gone with the machine's temporary files. Raises CannotEmbed, OSError."""
     if host.machine.has_wires:
         shortened(host.files.directory)
-
-
-def _lets_us(model: ET.Element) -> bool:
-    match model.findtext("model"):
-        case "none":
-            return True
-        case "dac":
-            return all((label.text or "").startswith(f"+{os.geteuid()}:") for label in model.iterfind("baselabel"))
-        case _:
-            return False
