@@ -30,6 +30,7 @@ from services.api.openstack.schema import (
 )
 from services.api.openstack.server_action import Action, Actions, accepting, action, password_of, server_id_of
 from services.api.openstack.server_create import image_id_of
+from services.api.openstack.server_networking import networking
 from services.api.openstack.server_schemas import ADMIN_PASSWORD, DESCRIPTION, DISK_CONFIG, FILE
 from services.api.openstack.server_views import updated
 
@@ -81,7 +82,8 @@ async def _rebuild(api: Api, request: web.Request, body: Mapping[str, Any]) -> w
         RebuildRequest(image_id=image_id_of(body), admin_password=password, files=files), **given
     )
     server = await api.server_actions.systems.rebuild(context(request), server_id_of(request), asked)
-    shown = updated(server, here, microversion(request), is_admin=context(request).is_admin)
+    beside = await networking(api, [server])
+    shown = updated(server, here, microversion(request), beside, is_admin=context(request).is_admin)
     shown["adminPass"] = password
     headers = {"Location": f"{here.versioned}/servers/{server.id}"}
     return reply({"server": shown}, HTTPStatus.ACCEPTED, headers)

@@ -64,7 +64,7 @@ class TestLimits:
                     "totalCoresUsed": 2,
                     "totalInstancesUsed": 1,
                     "totalFloatingIpsUsed": 0,
-                    "totalSecurityGroupsUsed": 0,
+                    "totalSecurityGroupsUsed": 1,
                     "totalServerGroupsUsed": 0,
                 },
             }
@@ -141,6 +141,7 @@ class TestQuotaSets:
             "instances": 1,
             "cores": 2,
             "ram": 512,
+            "security_groups": 1,
         }
         assert {detail["reserved"] for detail in shown.values()} == {0}
 
