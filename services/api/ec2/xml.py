@@ -39,11 +39,7 @@ def moment(value: datetime) -> str:
 
 
 def _fill(element: Et.Element, tree: Tree) -> None:
-    if isinstance(tree, Mapping):
-        for name, value in tree.items():
-            if value is not None:
-                _fill(Et.SubElement(element, name), value)
-    elif isinstance(tree, str):
+    if isinstance(tree, str):  # most of a tree is text, and to ask whether it is a mapping costs more
         element.text = tree
     elif isinstance(tree, bool):
         element.text = "true" if tree else "false"
@@ -51,6 +47,10 @@ def _fill(element: Et.Element, tree: Tree) -> None:
         element.text = str(tree)
     elif isinstance(tree, datetime):
         element.text = moment(tree)
+    elif isinstance(tree, Mapping):
+        for name, value in tree.items():
+            if value is not None:
+                _fill(Et.SubElement(element, name), value)
     elif tree is not None:
         for item in tree:
             _fill(Et.SubElement(element, "item"), item)
