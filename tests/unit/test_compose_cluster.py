@@ -83,7 +83,7 @@ def servers(cluster: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 def test_the_balancer_alone_is_published_and_leads_to_both_of_each_api(cluster: dict[str, Any]) -> None:
     """The metadata service is for the compute hosts: it is behind the balancer and not published."""
     published = {name: service["ports"] for name, service in cluster["services"].items() if service.get("ports")}
-    behind = {"5000": "identity", "35357": "identity", "9292": "image", "8774": "api"}
+    behind = {"5000": "identity", "35357": "identity", "9292": "image", "8773": "api", "8774": "api"}
 
     assert list(published) == ["balancer"]
     assert {tuple(entry.split(":")) for entry in published["balancer"]} == {(port, port) for port in behind}

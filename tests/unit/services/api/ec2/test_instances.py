@@ -14,7 +14,8 @@ from novaflow.db import ec2_ids
 from novaflow.db.ec2_ids import Ec2Ids
 from novaflow.db.servers import ServerQuery
 from novaflow.models import QuotaLimits
-from novaflow.states import ACTIVE, ERROR, SHUTOFF
+from novaflow.states import ACTIVE, ERROR, SHUTOFF, STATES, Vm
+from services.api.ec2.instance_states import state_of
 from tests.support.compute_api import PROJECT
 from tests.support.ec2_door import Door, ec2_door
 from tests.support.server_world import IMAGE, World, server_world
@@ -91,6 +92,18 @@ async def test_both_doors_show_one_server(world: World, door: Door) -> None:
     assert instance["PrivateIpAddress"] == shown["addresses"]["private"][0]["addr"]
     assert (instance["PrivateDnsName"], instance["Tags"]) == ("web", [{"Key": "tier", "Value": "front"}])
     assert instance["Placement"]["AvailabilityZone"] == shown["OS-EXT-AZ:availability_zone"]
+
+
+async def test_both_doors_agree_in_every_state(world: World, door: Door) -> None:
+    server_id = await world.active()
+    instance = await instance_of(world, server_id)
+
+    for state in (one for one in STATES if one.vm is not Vm.DELETED):
+        server = await world.put(server_id, state)
+        (found,) = await described(door, InstanceIds=[instance])
+
+        assert (await world.show(server_id))["status"] == state.status
+        assert found["State"]["Name"] == state_of(server).word, str(state)
 
 
 async def test_a_client_token_makes_instances_once(world: World, door: Door) -> None:
