@@ -41,7 +41,7 @@ def create_app(
         )
         if params.flag("DryRun"):
             raise Ec2Error("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
-        if action.is_reading or "ClientToken" in params:
+        if action.is_reading or params.text("ClientToken", ""):  # by a token it is done once by itself
             done = await action.perform(api, call)
         else:
             async with used_once(api.signatures, request[SIGNATURE]):

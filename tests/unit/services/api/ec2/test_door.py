@@ -154,7 +154,10 @@ async def test_a_post_has_no_query_and_a_get_no_body(door: Door) -> None:
     assert [code_of(root) for _, root in (with_query, with_body)] == ["MalformedQueryString", "InvalidRequest"]
 
 
-async def test_a_signature_is_good_for_one_change_and_for_many_questions(world: World, door: Door) -> None:
+@pytest.mark.parametrize("token", [{}, {"ClientToken": ""}], ids=["none", "empty"])
+async def test_a_signature_is_good_for_one_change_and_for_many_questions(
+    world: World, door: Door, token: dict[str, str]
+) -> None:
     image = f"ami-{await Ec2Ids(world.api.database).number(ec2_ids.IMAGE, IMAGE):08x}"
     asked_for = {
         "Action": "RunInstances",
@@ -163,7 +166,7 @@ async def test_a_signature_is_good_for_one_change_and_for_many_questions(world: 
         "MinCount": "1",
         "MaxCount": "1",
     }
-    change, question = signed(door.url, asked_for), signed(door.url, {"Action": "DescribeInstances"})
+    change, question = signed(door.url, asked_for | token), signed(door.url, {"Action": "DescribeInstances"})
 
     changed = [await send(change), await send(change)]
     questions = [await send(question), await send(question)]
