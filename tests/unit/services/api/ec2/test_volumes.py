@@ -31,7 +31,8 @@ async def door(world: World) -> AsyncIterator[Door]:
 
 
 async def make(door: Door, **more: Any) -> dict[str, Any]:
-    return await door.ask("create_volume", **({"AvailabilityZone": ZONE, "Size": 1} | more))
+    asked: dict[str, Any] = {"AvailabilityZone": ZONE, "Size": 1} | more
+    return await door.ask("create_volume", **asked)
 
 
 async def instance(world: World) -> tuple[str, str]:
@@ -88,7 +89,8 @@ async def test_a_client_token_makes_one_volume(world: World, door: Door) -> None
     ids=str,
 )
 async def test_a_volume_that_cannot_be_is_refused(door: Door, asked: dict[str, Any], code: str) -> None:
-    refused = await door.refusal("create_volume", **({"AvailabilityZone": ZONE, "Size": 1} | asked))
+    whole: dict[str, Any] = {"AvailabilityZone": ZONE, "Size": 1} | asked
+    refused = await door.refusal("create_volume", **whole)
 
     assert refused == (code, HTTPStatus.BAD_REQUEST)
 
@@ -152,5 +154,5 @@ async def test_a_snapshot_is_made_described_made_a_volume_of_and_deleted(world: 
     await carry_out(world)
     await door.ask("delete_snapshot", SnapshotId=made["SnapshotId"])
     await carry_out(world)
-    gone = {"SnapshotIds": [made["SnapshotId"]]}
-    assert await door.refusal("describe_snapshots", **gone) == ("InvalidSnapshot.NotFound", 400)
+    gone = [made["SnapshotId"]]
+    assert await door.refusal("describe_snapshots", SnapshotIds=gone) == ("InvalidSnapshot.NotFound", 400)
