@@ -1,6 +1,7 @@
 """The command line: `python -m tests.crash_matrix --help`."""
 
 import asyncio
+import logging
 import sys
 import tempfile
 import time
@@ -51,6 +52,9 @@ def main(
     keep: Path | None,
 ) -> None:
     """Kill every process at every step of every action, and see whether anything is stuck, double, left over or counted wrong."""
+    logging.getLogger("services.supervisor").setLevel(
+        logging.ERROR
+    )  # that a killed host is started again is no news here
     trials = [TRIAL[name] for name in _names(actions, list(TRIAL))]
     if offload_at_once:
         trials = offloaded_at_once(trials)
