@@ -30,6 +30,7 @@ from tests.crash_matrix.volley import Result
 @click.option("--riders", type=click.IntRange(min=0), default=9, show_default=True, help="Servers beside the leader.")
 @click.option("--minutes", type=float, help="Start no volley after so long.")
 @click.option("--delay", default=0.4, show_default=True, help="Seconds that a host's operations take.")
+@click.option("--offload-at-once", is_flag=True, help="Shelved servers leave their host at once, as by default.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
@@ -52,9 +53,7 @@ def main(
     keep: Path | None,
 ) -> None:
     """Kill every process at every step of every action, and see whether anything is stuck, double, left over or counted wrong."""
-    logging.getLogger("services.supervisor").setLevel(
-        logging.ERROR
-    )  # that a killed host is started again is no news here
+    logging.getLogger("services.supervisor").setLevel(logging.ERROR)  # who was killed is no news here
     trials = [TRIAL[name] for name in _names(actions, list(TRIAL))]
     if offload_at_once:
         trials = offloaded_at_once(trials)
