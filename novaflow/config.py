@@ -139,7 +139,9 @@ class Conductor(Section, frozen=True, kw_only=True):
     task_attempts: int = 5  # orders of one task before it ends with a fault
     recovery_interval: float = 10.0  # seconds between two looks
     timer_interval: float = 60.0  # seconds between two looks for what is due
-    audit_interval: float = 600.0  # seconds between two countings of quota and room, and two looks for images that nobody wants
+    audit_interval: float = (
+        600.0  # seconds between two countings of quota and room, and two looks for images that nobody wants
+    )
 
 
 class Network(Section, frozen=True, kw_only=True):

@@ -71,9 +71,7 @@ class Creation:
     once: ClientToken | None = None
 
 
-def plan(
-    context: Context, drafts: Sequence[NewServer], now: datetime, once: ClientToken | None = None
-) -> Creation:
+def plan(context: Context, drafts: Sequence[NewServer], now: datetime, once: ClientToken | None = None) -> Creation:
     """Decide identifiers and values, so that writing them twice is recognised."""
     made = tuple(_server_of(context, draft, now) for draft in drafts)
     return Creation(context, drafts, made, tuple((row_id(now), _made(server)) for server in made), now, once)
@@ -92,9 +90,7 @@ async def write(connection: AsyncConnection, creation: Creation, limits: QuotaLi
     ]
     if creation.once is not None:
         reservation_id = creation.servers[0].reservation_id
-        await client_tokens.take(
-            connection, creation.context.project_id, creation.once, reservation_id, creation.now
-        )
+        await client_tokens.take(connection, creation.context.project_id, creation.once, reservation_id, creation.now)
     await connection.execute(_INSERT_SERVERS, rows if len(rows) > 1 else rows[0])
     await connection.execute(_INSERT_BUILDS, builds if len(builds) > 1 else builds[0])
     await tasks.add(connection, orders)

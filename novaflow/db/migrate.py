@@ -18,7 +18,16 @@ from novaflow.db.schema.metadata import METADATA
 from novaflow.errors import ServiceUnavailable
 
 HEAD: Final = "0008"  # the newest revision in migrations/versions
-_SCHEMA: Final = (aggregates, compute, ec2, hosts, identity, images, networking, volumes)  # imported, they are on METADATA
+_SCHEMA: Final = (
+    aggregates,
+    compute,
+    ec2,
+    hosts,
+    identity,
+    images,
+    networking,
+    volumes,
+)  # imported, they are on METADATA
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _LOCK_NAME: Final = "CONCAT('novaflow.', MD5(DATABASE()))"
 _LOCK_WAIT: Final = 60  # seconds

@@ -26,7 +26,7 @@ async def read_signed(request: web.Request) -> SignedRequest:
     body = await read_object(request)
     if not body:
         raise Invalid(reason="request must include a request body")
-    signed = next((body[name] for name in _MEMBERS if body.get(name)), {})
+    signed: object = next((body[name] for name in _MEMBERS if body.get(name)), {})
     if not isinstance(signed, dict):
         raise missing("credentials", "request body")
     given = {name: value for name, value in signed.items() if value is not None}

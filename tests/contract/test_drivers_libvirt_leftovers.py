@@ -151,7 +151,12 @@ async def test_what_was_half_parked_is_parked_when_the_host_opens(driver: Driver
     assert await driver.parked() == [guest.server_id]
     await driver.unpark(guest.server_id, is_running=True)
     await console_has(driver, guest.server_id, b"HELLO")
-    assert sorted(file.name for file in (home / guest.server_id).iterdir()) == ["console.log", "disk", "qemu", "wire.json"]
+    assert sorted(file.name for file in (home / guest.server_id).iterdir()) == [
+        "console.log",
+        "disk",
+        "qemu",
+        "wire.json",
+    ]
 
 
 async def test_what_was_not_yet_parked_is_still_a_guest(driver: Driver, image: Path, home: Path) -> None:
@@ -184,4 +189,9 @@ async def test_a_rescue_that_had_only_begun_can_be_undone_or_done(
     await driver.unrescue(guest.server_id)
 
     await console_has(driver, guest.server_id, b"HELLO", times=2)
-    assert sorted(file.name for file in (home / guest.server_id).iterdir()) == ["console.log", "disk", "qemu", "wire.json"]
+    assert sorted(file.name for file in (home / guest.server_id).iterdir()) == [
+        "console.log",
+        "disk",
+        "qemu",
+        "wire.json",
+    ]

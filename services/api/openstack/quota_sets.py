@@ -65,7 +65,11 @@ def resources(limits: QuotaLimits, version: Version, *, network_gone: Version = 
 
     Nova's has none of volumes since they became Cinder's, and clients hold it to that.
     """
-    gone = VOLUMES | (NETWORK if version >= network_gone else frozenset()) | (INJECTED if version >= FILES_GONE else frozenset())
+    gone = (
+        VOLUMES
+        | (NETWORK if version >= network_gone else frozenset())
+        | (INJECTED if version >= FILES_GONE else frozenset())
+    )
     shown: dict[str, int] = msgspec.to_builtins(limits)
     return {resource: limit for resource, limit in shown.items() if resource not in gone}
 

@@ -46,7 +46,12 @@ def server(state: State, **changes: Any) -> Server:
 
 
 def move(**changes: Any) -> Migration:
-    facts: dict[str, Any] = {"type": "resize", "status": "migrating", "dest_host": "dest", "claim_host": "dest"} | changes
+    facts: dict[str, Any] = {
+        "type": "resize",
+        "status": "migrating",
+        "dest_host": "dest",
+        "claim_host": "dest",
+    } | changes
     return Migration(
         id=1,
         uuid="u",

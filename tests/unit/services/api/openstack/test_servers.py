@@ -490,7 +490,9 @@ def test_times_are_written_as_nova_writes_them(microsecond: int, shown: str) -> 
         launched_at=moment,
     )
 
-    written = msgspec.json.decode(msgspec.json.encode(full(server, Links("", ""), (2, 1), Networking(), is_admin=False)))
+    written = msgspec.json.decode(
+        msgspec.json.encode(full(server, Links("", ""), (2, 1), Networking(), is_admin=False))
+    )
 
     assert written["created"] == "2026-08-01T12:00:00Z"
     assert written["OS-SRV-USG:launched_at"] == f"2026-08-01T12:00:00.{shown}"
