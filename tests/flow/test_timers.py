@@ -8,7 +8,9 @@ import msgspec
 from novaflow.config import Config
 from novaflow.states import Event, Task, Vm
 from services.internal_orders import order_internally
+from tests.support.actions import IMAGE, act
 from tests.support.cloud import Cloud, cloud, settings
+from tests.support.moves import BIG, move
 
 
 def impatient(**compute: Any) -> Config:
@@ -70,3 +72,23 @@ async def test_a_build_that_takes_too_long_ends_in_error(tmp_path: Path) -> None
         assert ended.task is Task.IDLE
         assert ended.fault
         assert ended.fault.message == "The build took longer than 0 s."
+
+
+async def test_a_resize_is_confirmed_when_nobody_has_done_it_in_time(tmp_path: Path) -> None:
+    async with cloud(tmp_path, impatient(resize_confirm_window=0.3)) as world:
+        (server,) = await world.boot()
+        assert (await move(world, server, "resize", new=BIG)).flavor == BIG
+
+        await reaches(world, server.id, Vm.ACTIVE)
+        assert (await world.server(server.id)).flavor == BIG
+        assert [task.action for task in await world.servers.actions(server.id)] == ["confirmResize", "resize", "create"]
+
+
+async def test_a_shelved_server_leaves_its_host_when_its_time_is_over(tmp_path: Path) -> None:
+    async with cloud(tmp_path, impatient(shelved_offload_time=0.3)) as world:
+        world.images.queue(IMAGE)
+        (server,) = await world.boot()
+        assert (await act(world, server, "shelve", image_id=IMAGE)).vm is Vm.SHELVED
+
+        await reaches(world, server.id, Vm.SHELVED_OFFLOADED)
+        assert world.guests() == {}
