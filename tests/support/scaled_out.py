@@ -25,7 +25,7 @@ from services.supervisor import Child, supervised
 from tests.support.balancer import balanced
 
 MACHINES: Final = ("a", "b")
-_PORTS: Final = 5  # of one machine: identity, its admin port, image, compute, EC2
+_PORTS: Final = 6  # of one machine: identity, its admin port, image, compute, EC2, metadata
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ async def scaled_out(directory: Path, bus: str, queues: str, database: str) -> A
 
 
 def _config(state_dir: Path, machine: str, ports: Sequence[int], urls: Sequence[str]) -> Config:
-    identity, admin, image, api, ec2 = ports
+    identity, admin, image, api, ec2, metadata = ports
     config = Config(
         state_dir=str(state_dir),
         identity=Identity(port=identity, admin_port=admin, url=urls[0], admin_password=_ADMIN_PASSWORD),
@@ -95,7 +95,13 @@ def _config(state_dir: Path, machine: str, ports: Sequence[int], urls: Sequence[
         config,
         image=msgspec.structs.replace(config.image, port=image, url=urls[2]),
         api=msgspec.structs.replace(
-            config.api, port=api, url=urls[3], ec2_port=ec2, ec2_url=f"{urls[4]}/services/Cloud"
+            config.api,
+            port=api,
+            url=urls[3],
+            ec2_port=ec2,
+            ec2_url=f"{urls[4]}/services/Cloud",
+            metadata_port=metadata,
+            metadata_url=urls[5],
         ),
     )
 
