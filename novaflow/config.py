@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from novaflow.models import QuotaLimits
+from novaflow.quotas import QuotaLimits
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

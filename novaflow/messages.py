@@ -15,20 +15,10 @@ ours everywhere, since Nova's are versioned objects.
 from datetime import datetime
 from typing import Final
 
-from novaflow.models import (
-    Address,
-    Assignment,
-    BuildPlan,
-    Context,
-    Fault,
-    HostResources,
-    RequestSpec,
-    Server,
-    TaskRecord,
-    Value,
-    Verdict,
-)
+from novaflow.hosts import HostResources, Verdict
+from novaflow.models import Address, BuildPlan, Context, Fault, RequestSpec, Server, Value
 from novaflow.states import Event, Power, Task, Vm
+from novaflow.tasks import Assignment, TaskRecord
 from novaflow.virt.driver import Diagnostics, Incoming
 from novaflow.volumes import Volume, VolumeSnapshot
 from rpc.procedure import Call, Cast

@@ -6,7 +6,6 @@ name; times are timezone-aware UTC.
 
 import math
 from datetime import datetime
-from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -123,34 +122,6 @@ class Address(Value, frozen=True, kw_only=True):
     version: int = 4
 
 
-class SecurityRule(Value, frozen=True, kw_only=True):
-    """What may reach the servers of a group: from the addresses of `cidr`, or from the servers of the group `source_id`.
-
-    Ports are from 1 to 65535; of icmp they are type and code, where -1 is any.
-    """
-
-    id: int
-    group_id: int
-    protocol: str  # tcp, udp or icmp
-    from_port: int
-    to_port: int
-    cidr: str | None = None
-    source_id: int | None = None
-    source_name: str = ""
-    source_project_id: str = ""
-
-
-class SecurityGroup(Value, frozen=True, kw_only=True):
-    """A project's rules of what may reach some of its servers, under a name that is the project's own."""
-
-    id: int
-    project_id: str
-    user_id: str
-    name: str
-    description: str
-    rules: tuple[SecurityRule, ...] = ()
-
-
 class FloatingAddress(Value, frozen=True, kw_only=True):
     """An address that a project keeps, and gives to one of its servers at a time: then it stands for `fixed_ip`."""
 
@@ -256,15 +227,6 @@ Hints = dict[str, str | tuple[str, ...]]
 """What a user wishes of the scheduler; Nova's names. What is neither text nor texts is kept as JSON."""
 
 
-class Verdict(StrEnum):
-    """What a server is to a host that has something of it."""
-
-    PLACED = "placed"  # it lives there
-    MOVING = "moving"  # it is on its way there or from there
-    UNWANTED = "unwanted"  # it was deleted, or lives elsewhere
-    UNKNOWN = "unknown"  # this database has never heard of it
-
-
 class RequestSpec(Value, frozen=True, kw_only=True):
     """What the scheduler decides upon; travels with the build so that it need not be read again."""
 
@@ -293,19 +255,6 @@ class RequestSpec(Value, frozen=True, kw_only=True):
         return self.hints.get(NETWORKS_HINT) != NO_NETWORK
 
 
-class Aggregate(Value, frozen=True, kw_only=True):
-    """A set of hosts with metadata, made by administrators. One with a zone puts its hosts into that availability zone."""
-
-    id: int
-    uuid: str
-    name: str
-    availability_zone: str | None = None
-    metadata: dict[str, str] = {}
-    hosts: tuple[str, ...] = ()
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
-
-
 class ServerGroup(Value, frozen=True, kw_only=True):
     """Servers that shall live on one host, or on different ones. `policy` is affinity, anti-affinity, soft-affinity or soft-anti-affinity."""
 
@@ -317,178 +266,3 @@ class ServerGroup(Value, frozen=True, kw_only=True):
     members: tuple[str, ...] = ()  # server ids
     max_server_per_host: int = 1  # of anti-affinity
     created_at: datetime | None = None
-
-
-class HostResources(Value, frozen=True, kw_only=True):
-    """What a compute host has, as its driver reports it."""
-
-    vcpus: int
-    ram_mb: int
-    disk_gb: int
-    hypervisor_type: str = "QEMU"
-    hypervisor_version: int = 0
-    hypervisor_hostname: str = ""
-    cpu_info: dict[str, object] = {}
-    host_ip: str = "127.0.0.1"
-
-
-class Host(Value, frozen=True, kw_only=True):
-    """One compute host as the scheduler sees it. `id` is stable over the host's life (a UUID)."""
-
-    id: str
-    name: str
-    resources: HostResources
-    vcpus_used: int = 0
-    ram_mb_used: int = 0
-    disk_gb_used: int = 0
-    servers: int = 0
-    is_up: bool = True
-    is_enabled: bool = True
-    availability_zone: str = "nova"
-    aggregates: tuple[Aggregate, ...] = ()  # those it is in, without their hosts
-    io_ops: int = 0  # servers on it that are being built, resized, copied or rebuilt
-    flavor_ids: tuple[str, ...] = ()  # of its servers; like `io_ops` read only where a filter asks
-
-    @property
-    def zone(self) -> str:
-        """The availability zone it counts for: an aggregate's, if one that it is in has one."""
-        return next((one.availability_zone for one in self.aggregates if one.availability_zone), self.availability_zone)
-
-
-class ServiceRecord(Value, frozen=True, kw_only=True):
-    """One process of the cloud, as `openstack compute service list` shows it."""
-
-    id: int
-    uuid: str
-    binary: str  # nova-scheduler, nova-conductor, nova-compute
-    host: str
-    zone: str
-    is_enabled: bool
-    is_up: bool
-    updated_at: datetime
-    disabled_reason: str | None = None
-    is_forced_down: bool = False
-
-
-class TaskParams(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """What an action was asked with, kept with its task so that it can be ordered again. Passwords are not in it: they are not kept."""
-
-    hard: bool = False  # of a reboot
-    image_id: str = ""  # the rescue system, or the image that a snapshot fills
-    image_name: str = ""
-    rotation: int = 0  # backups of this type to keep
-    backup_type: str = ""
-    migration_id: int = 0  # the row of a resize or of any other move
-    target_host: str = ""  # where an administrator wants it; empty: the scheduler chooses
-    keeps_off: bool = False  # it was stopped before: it shall be so afterwards
-    keeps_fault: bool = False
-    availability_zone: str = ""  # of an unshelve that names one
-
-
-class Migration(Value, frozen=True, kw_only=True):
-    """One move of a server to another host or flavor: Nova's migration record, with its statuses.
-
-    While it is under way two hosts hold room for the server: its own, and `claim_host`, which keeps `claim_flavor`'s.
-    """
-
-    id: int
-    uuid: str
-    server_id: str
-    task_id: str
-    type: str  # resize, migration, live-migration, evacuation
-    status: str  # accepted, pre-migrating, migrating, post-migrating, finished, confirming, confirmed, reverting, reverted, completed, error, done
-    source_host: str
-    old_flavor: Flavor
-    new_flavor: Flavor
-    old_vm: Vm
-    project_id: str
-    user_id: str
-    created_at: datetime
-    updated_at: datetime
-    dest_host: str | None = None
-    claim_host: str | None = None
-
-    @property
-    def is_to_same_host(self) -> bool:
-        """A resize in place."""
-        return self.dest_host == self.source_host
-
-
-class TaskRecord(Value, frozen=True, kw_only=True):
-    """One accepted API action on one server: Nova's instance action. `state` is running, done, error or superseded."""
-
-    id: str
-    server_id: str
-    action: str  # create, delete, start, stop, reboot ... as Nova's instance_actions.py names them
-    request_id: str
-    user_id: str
-    project_id: str
-    state: str
-    created_at: datetime
-    updated_at: datetime
-    message: str | None = None
-    host: str | None = None
-    attempts: int = 1
-    finished_at: datetime | None = None
-    params: TaskParams = TaskParams()
-
-
-class Assignment(Value, frozen=True, kw_only=True):
-    """All that a compute host needs to carry out a task: the server as it is, how it was made, what was asked, and where it moves."""
-
-    plan: BuildPlan
-    action: str
-    params: TaskParams = TaskParams()
-    migration: Migration | None = None
-
-    def __repr__(self) -> str:
-        return f"Assignment(server_id={self.plan.server.id!r}, action={self.action!r})"
-
-
-class TaskEvent(Value, frozen=True, kw_only=True):
-    """One step of a task on one host: Nova's instance action event."""
-
-    name: str
-    host: str | None
-    result: str | None  # Success, Error or None while it runs
-    started_at: datetime
-    finished_at: datetime | None = None
-    details: str | None = None
-
-
-class QuotaLimits(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The limits of one project (or the defaults); -1 is unlimited. Names are Nova's."""
-
-    instances: int = 10
-    cores: int = 20
-    ram: int = 51200  # MB
-    key_pairs: int = 100
-    metadata_items: int = 128
-    injected_files: int = 5
-    injected_file_content_bytes: int = 10240
-    injected_file_path_bytes: int = 255
-    server_groups: int = 10
-    server_group_members: int = 10
-    fixed_ips: int = -1
-    floating_ips: int = 10
-    security_groups: int = 10
-    security_group_rules: int = 20
-    volumes: int = 10
-    gigabytes: int = 1000  # of volumes and their snapshots
-    snapshots: int = 10
-
-
-class Usage(Value, frozen=True, kw_only=True):
-    """What a project has in use now."""
-
-    instances: int = 0
-    cores: int = 0
-    ram: int = 0
-    key_pairs: int = 0
-    server_groups: int = 0
-    floating_ips: int = 0
-    security_groups: int = 0
-    security_group_rules: int = 0  # of one group
-    volumes: int = 0
-    gigabytes: int = 0
-    snapshots: int = 0

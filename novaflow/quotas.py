@@ -1,4 +1,4 @@
-"""What a request takes out of a quota, and whether that is too much. Pure: the database keeps the counts."""
+"""What a project may have, what a request takes out of that, and whether it is too much. Pure: the database keeps the counts."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -6,7 +6,46 @@ from typing import Final
 import msgspec
 
 from novaflow.errors import QuotaExceeded
-from novaflow.models import Flavor, QuotaLimits, Usage
+from novaflow.models import Flavor, Value
+
+
+class QuotaLimits(Value, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The limits of one project (or the defaults); -1 is unlimited. Names are Nova's."""
+
+    instances: int = 10
+    cores: int = 20
+    ram: int = 51200  # MB
+    key_pairs: int = 100
+    metadata_items: int = 128
+    injected_files: int = 5
+    injected_file_content_bytes: int = 10240
+    injected_file_path_bytes: int = 255
+    server_groups: int = 10
+    server_group_members: int = 10
+    fixed_ips: int = -1
+    floating_ips: int = 10
+    security_groups: int = 10
+    security_group_rules: int = 20
+    volumes: int = 10
+    gigabytes: int = 1000  # of volumes and their snapshots
+    snapshots: int = 10
+
+
+class Usage(Value, frozen=True, kw_only=True):
+    """What a project has in use now."""
+
+    instances: int = 0
+    cores: int = 0
+    ram: int = 0
+    key_pairs: int = 0
+    server_groups: int = 0
+    floating_ips: int = 0
+    security_groups: int = 0
+    security_group_rules: int = 0  # of one group
+    volumes: int = 0
+    gigabytes: int = 0
+    snapshots: int = 0
+
 
 COUNTED: Final = (
     "instances",

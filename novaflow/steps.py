@@ -10,8 +10,9 @@ from typing import Final
 
 import msgspec
 
-from novaflow.models import TaskEvent, TaskRecord, Value
+from novaflow.models import Value
 from novaflow.states import ENDINGS, Event
+from novaflow.tasks import TaskEvent, TaskRecord
 
 SUCCESS: Final = "Success"
 ERROR: Final = "Error"

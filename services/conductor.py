@@ -50,8 +50,9 @@ from novaflow.messages import (
     Progress,
     TaskStep,
 )
-from novaflow.models import Assignment, BuildPlan, Migration, Server, TaskRecord
+from novaflow.models import BuildPlan, Server
 from novaflow.states import Event, State
+from novaflow.tasks import Assignment, Migration, TaskRecord
 from rpc.bus import Bus
 from rpc.errors import Unroutable
 from rpc.tracing import Tracer

@@ -21,8 +21,9 @@ from novaflow.messages import (
     MoveServer,
     ServerOrder,
 )
-from novaflow.models import Assignment, Fault, Migration
+from novaflow.models import Fault
 from novaflow.states import Event, State, Task, Vm
+from novaflow.tasks import Assignment, Migration
 from rpc.bus import Bus
 from rpc.errors import Unroutable
 

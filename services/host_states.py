@@ -20,7 +20,7 @@ import msgspec
 from novaflow.clock import Clock
 from novaflow.config import Scheduler
 from novaflow.db.host_changes import Changes, SeenHost, Work
-from novaflow.models import Aggregate, Host
+from novaflow.hosts import Aggregate, Host
 from novaflow.placement.filters import READ_SERVERS
 from novaflow.placement.pulse import Pulse
 from novaflow.placement.ranking import Ranking

@@ -25,9 +25,10 @@ from novaflow.messages import (
     MoveServer,
     PasswordOrder,
 )
-from novaflow.models import Assignment, Fault, RequestSpec
+from novaflow.models import Fault, RequestSpec
 from novaflow.placement.choose import fault_of
 from novaflow.states import Event, Task
+from novaflow.tasks import Assignment
 from rpc.bus import Bus
 from rpc.errors import Unroutable
 from services.placer import Placer

@@ -12,7 +12,8 @@ from novaflow.config import Scheduler
 from novaflow.db.companions import Companions
 from novaflow.db.grouping import GroupForbids
 from novaflow.errors import NoValidHost
-from novaflow.models import Host, RequestSpec
+from novaflow.hosts import Host
+from novaflow.models import RequestSpec
 from novaflow.placement.asking import Ask
 from novaflow.placement.choose import choose, choose_several
 from novaflow.placement.ranking import Ranking

@@ -23,6 +23,7 @@ from novaflow.config import Config
 from novaflow.db.hosts import Hosts
 from novaflow.db.servers import Servers, StaleTask
 from novaflow.errors import NotFound, NovaflowError, TaskSuperseded
+from novaflow.hosts import Host
 from novaflow.messages import (
     BUILD_AND_RUN_INSTANCE,
     BUILD_INSTANCES,
@@ -32,8 +33,9 @@ from novaflow.messages import (
     RebootOrder,
     ServerOrder,
 )
-from novaflow.models import Context, Fault, Host, Migration, TaskRecord, Value
+from novaflow.models import Context, Fault, Value
 from novaflow.states import Event, Power, Task
+from novaflow.tasks import Migration, TaskRecord
 from rpc.bus import Bus
 from rpc.errors import BusError
 from rpc.procedure import Cast

@@ -35,8 +35,9 @@ from novaflow.messages import (
     UNRESCUE_INSTANCE,
     UNSHELVE_INSTANCE,
 )
-from novaflow.models import Migration, Server
+from novaflow.models import Server
 from novaflow.states import Task, Vm
+from novaflow.tasks import Migration
 from rpc.procedure import Cast
 
 ROLLED_BACK: Final = "reverting"  # the status of a resize whose destination could not finish it

@@ -24,9 +24,11 @@ from novaflow.db.hosts import Hosts
 from novaflow.db.migrate import upgrade
 from novaflow.db.servers import NewServer, Servers
 from novaflow.errors import NoValidHost
+from novaflow.hosts import Host, HostResources
 from novaflow.lab.figures import percentile
-from novaflow.models import Context, Flavor, Host, HostResources, QuotaLimits, RequestSpec, Server
+from novaflow.models import Context, Flavor, RequestSpec, Server
 from novaflow.placement.filters import canonical
+from novaflow.quotas import QuotaLimits
 from rpc.tracing import Discard, Tracer
 from services.host_states import HostStates
 from services.placer import Placer

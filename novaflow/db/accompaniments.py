@@ -15,8 +15,10 @@ from novaflow.db.orders import NO_PARAMS, Accompany, Order
 from novaflow.db.schema.compute import server_builds, servers
 from novaflow.db.schema.compute import tasks as task_table
 from novaflow.errors import Invalid, TaskSuperseded
-from novaflow.models import Flavor, ImageFacts, InjectedFile, QuotaLimits, TaskParams, Usage
+from novaflow.models import Flavor, ImageFacts, InjectedFile
+from novaflow.quotas import QuotaLimits, Usage
 from novaflow.states import Vm
+from novaflow.tasks import TaskParams
 
 SHELVE: Final = "shelve"
 NEVER_RESIZED: Final = "Instance has not been resized."

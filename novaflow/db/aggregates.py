@@ -22,7 +22,8 @@ from novaflow.db.schema.aggregates import aggregate_hosts, aggregates
 from novaflow.db.schema.compute import servers
 from novaflow.db.schema.hosts import hosts
 from novaflow.errors import Conflict, Missing, NotFound
-from novaflow.models import Aggregate, Value
+from novaflow.hosts import Aggregate
+from novaflow.models import Value
 
 _FIELDS: Final = tuple(name for name in Aggregate.__struct_fields__ if name != "hosts")
 _ALL: Final = select(*(aggregates.c[name] for name in _FIELDS)).order_by(aggregates.c.id)

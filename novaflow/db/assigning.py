@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from novaflow.db import moving
 from novaflow.db.records import BUILD_COLUMNS, SERVER_COLUMNS, plan_of
 from novaflow.db.schema.compute import server_builds, servers, tasks
-from novaflow.models import Assignment, TaskParams
+from novaflow.tasks import Assignment, TaskParams
 
 _TASK: Final = (tasks.c.action, tasks.c.params)
 _FIND: Final = (

@@ -13,8 +13,8 @@ from novaflow.db import client_tokens, security_members, server_groups, tasks, u
 from novaflow.db.ids import new_uuid, row_id
 from novaflow.db.schema.compute import server_builds, servers
 from novaflow.db.transitions import Transition, record
-from novaflow.models import ClientToken, Context, Flavor, Hints, ImageFacts, InjectedFile, QuotaLimits, Server, Value
-from novaflow.quotas import ask_of
+from novaflow.models import ClientToken, Context, Flavor, Hints, ImageFacts, InjectedFile, Server, Value
+from novaflow.quotas import QuotaLimits, ask_of
 from novaflow.states import SCHEDULING, Event, Power
 
 CREATE: Final = "create"

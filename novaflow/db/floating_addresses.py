@@ -16,8 +16,8 @@ from novaflow.db.inserts import insert_once
 from novaflow.db.schema.compute import servers
 from novaflow.db.schema.networking import floating_addresses
 from novaflow.errors import Conflict, Invalid, Missing, NotFound
-from novaflow.models import FloatingAddress, QuotaLimits, Usage
-from novaflow.quotas import refusal
+from novaflow.models import FloatingAddress
+from novaflow.quotas import QuotaLimits, Usage, refusal
 
 NONE_LEFT: Final = "No more floating IPs available."
 NOT_ASSOCIATED: Final = "Floating IP {} is not associated with instance {}."

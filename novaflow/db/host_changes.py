@@ -18,7 +18,7 @@ from novaflow.db.hosts import COMPUTE
 from novaflow.db.schema.aggregates import aggregate_hosts, aggregates
 from novaflow.db.schema.compute import servers
 from novaflow.db.schema.hosts import hosts, services
-from novaflow.models import Aggregate, Host
+from novaflow.hosts import Aggregate, Host
 from novaflow.states import Task
 
 # What makes disks and networks busy (nova/compute/stats.py, `io_workload`).

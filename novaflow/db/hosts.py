@@ -21,7 +21,8 @@ from novaflow.db.inserts import insert_once
 from novaflow.db.schema.hosts import hosts, services
 from novaflow.db.zones import zone_of
 from novaflow.errors import NotFound
-from novaflow.models import Host, HostResources, Value
+from novaflow.hosts import Host, HostResources
+from novaflow.models import Value
 
 COMPUTE: Final = "nova-compute"
 _DOWN_TIME: Final = 60.0  # seconds, as config.Compute.service_down_time

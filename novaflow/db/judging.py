@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from novaflow.db.moving import IN_FLIGHT
 from novaflow.db.records import SERVER_COLUMNS, server_of
 from novaflow.db.schema.compute import migrations, servers
-from novaflow.models import Server, Verdict
+from novaflow.hosts import Verdict
+from novaflow.models import Server
 from novaflow.states import Task, Vm
 
 _PLACED: Final = select(servers.c.id, servers.c.host, servers.c.is_deleted).where(

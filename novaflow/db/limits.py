@@ -13,8 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.db.schema.aggregates import quota_class_limits, user_quota_limits
 from novaflow.db.schema.compute import quota_limits
-from novaflow.models import QuotaLimits
-from novaflow.quotas import UNLIMITED, with_overrides
+from novaflow.quotas import UNLIMITED, QuotaLimits, with_overrides
 
 DEFAULT_CLASS: Final = "default"  # the one that every project is in
 _CLASS, _PROJECT, _USER = range(3)

@@ -11,7 +11,8 @@ from novaflow.db.database import Database
 from novaflow.db.moving import migration_of
 from novaflow.db.schema.compute import migrations
 from novaflow.errors import NotFound
-from novaflow.models import Migration, Value
+from novaflow.models import Value
+from novaflow.tasks import Migration
 
 _COLUMNS: Final = tuple(migrations.c[name] for name in Migration.__struct_fields__)
 _EQUALS: Final = ("server_id", "type", "source_host")

@@ -20,8 +20,10 @@ from novaflow.db.schema.compute import migrations, servers
 from novaflow.db.schema.hosts import hosts
 from novaflow.db.standing import Standing
 from novaflow.errors import TaskSuperseded
-from novaflow.models import Flavor, Migration, Usage
+from novaflow.models import Flavor
+from novaflow.quotas import Usage
 from novaflow.states import Task, Vm
+from novaflow.tasks import Migration
 
 RESIZE: Final = "resize"
 MIGRATION: Final = "migration"

@@ -20,8 +20,9 @@ from novaflow.db.schema.compute import servers
 from novaflow.db.standing import Standing, counts, lock, release_all
 from novaflow.db.transitions import Transition, record
 from novaflow.errors import NotFound
-from novaflow.models import Context, Server, TaskParams
+from novaflow.models import Context, Server
 from novaflow.states import ACTIONS, MOVES, Event, Power, State, advance
+from novaflow.tasks import TaskParams
 from novaflow.volumes import MOVES as MOVING
 
 DELETE: Final = "delete"

@@ -21,8 +21,7 @@ from novaflow.db.schema.aggregates import quota_class_limits, server_groups, use
 from novaflow.db.schema.compute import quota_limits
 from novaflow.db.schema.networking import floating_addresses, security_groups
 from novaflow.errors import Invalid
-from novaflow.models import QuotaLimits, Usage
-from novaflow.quotas import plus, with_overrides
+from novaflow.quotas import QuotaLimits, Usage, plus, with_overrides
 
 __all__ = ["Correction", "Limits", "Quotas", "Standing"]
 

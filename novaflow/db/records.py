@@ -11,8 +11,9 @@ from sqlalchemy import Row
 from sqlalchemy.sql.elements import ColumnElement
 
 from novaflow.db.schema.compute import server_builds, servers, tasks
-from novaflow.models import BuildPlan, Server, TaskParams, TaskRecord
+from novaflow.models import BuildPlan, Server
 from novaflow.states import Vm
+from novaflow.tasks import TaskParams, TaskRecord
 
 _HAVE_FAULTS: Final = (Vm.ERROR, Vm.DELETED)  # as in nova/api/openstack/compute/views/servers.py
 

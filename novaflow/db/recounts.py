@@ -18,8 +18,8 @@ from novaflow.db.moving import IN_FLIGHT, RESIZE
 from novaflow.db.schema.compute import migrations, servers
 from novaflow.db.schema.compute import usages as counters
 from novaflow.db.schema.hosts import key_pairs
-from novaflow.models import Flavor, Usage, Value
-from novaflow.quotas import COUNTED, plus
+from novaflow.models import Flavor, Value
+from novaflow.quotas import COUNTED, Usage, plus
 from novaflow.states import Task, Vm
 
 Who = tuple[str, str]

@@ -20,8 +20,9 @@ from novaflow.db.ids import new_uuid
 from novaflow.db.inserts import insert_once
 from novaflow.db.schema.networking import security_group_members, security_groups, security_rules
 from novaflow.errors import Conflict, NotFound
-from novaflow.models import Context, QuotaLimits, SecurityGroup, SecurityRule, Usage
-from novaflow.quotas import refusal
+from novaflow.models import Context
+from novaflow.quotas import QuotaLimits, Usage, refusal
+from novaflow.security_groups import SecurityGroup, SecurityRule
 
 DEFAULT: Final = "default"
 """The group that every project has, and that servers are in which name no other."""

@@ -17,8 +17,8 @@ from novaflow.db.inserts import insert_once
 from novaflow.db.schema.aggregates import server_group_members, server_groups
 from novaflow.db.schema.compute import servers
 from novaflow.errors import Invalid, LimitExceeded, NotFound
-from novaflow.models import Context, QuotaLimits, ServerGroup, Usage
-from novaflow.quotas import NO_LIMIT, refusal
+from novaflow.models import Context, ServerGroup
+from novaflow.quotas import NO_LIMIT, QuotaLimits, Usage, refusal
 
 KIND: Final = "Instance group"
 _FIELDS: Final = tuple(name for name in ServerGroup.__struct_fields__ if name != "members")

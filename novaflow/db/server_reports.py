@@ -12,8 +12,9 @@ from novaflow.db import addressing, assigning, building, moving, placing, tasks,
 from novaflow.db.server_records import ServerRecords, find
 from novaflow.db.transitions import Moved
 from novaflow.errors import BuildGivenUp, NotFound, TaskSuperseded
-from novaflow.models import Address, Assignment, BuildPlan, Fault, Migration, RequestSpec, Server, TaskRecord
+from novaflow.models import Address, BuildPlan, Fault, RequestSpec, Server
 from novaflow.states import Event, Power, State
+from novaflow.tasks import Assignment, Migration, TaskRecord
 
 _STARTS: Final = config.Conductor().task_attempts
 

@@ -12,8 +12,9 @@ from novaflow.db import judging, tasks
 from novaflow.db.schema.compute import servers
 from novaflow.db.server_records import ServerRecords, find
 from novaflow.db.tasks import StaleTask
+from novaflow.hosts import Verdict
 from novaflow.messages import HostedServer
-from novaflow.models import Server, Verdict
+from novaflow.models import Server
 from novaflow.states import Power, Vm
 
 _HOSTED: Final = (

@@ -26,18 +26,10 @@ from novaflow.db.server_upkeep import ServerUpkeep
 from novaflow.db.tasks import StaleTask
 from novaflow.db.transitions import Transition
 from novaflow.errors import NotFound
-from novaflow.models import (
-    ClientToken,
-    Context,
-    Fault,
-    QuotaLimits,
-    Server,
-    ServerName,
-    TaskEvent,
-    TaskParams,
-    TaskRecord,
-)
+from novaflow.models import ClientToken, Context, Fault, Server, ServerName
+from novaflow.quotas import QuotaLimits
 from novaflow.states import ACTIONS, Event
+from novaflow.tasks import TaskEvent, TaskParams, TaskRecord
 
 __all__ = ["NewServer", "ServerQuery", "Servers", "StaleTask", "Transition"]
 

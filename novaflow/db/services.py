@@ -18,7 +18,7 @@ from novaflow.db.schema.compute import servers
 from novaflow.db.schema.hosts import hosts, services
 from novaflow.db.zones import zone_of
 from novaflow.errors import Conflict, NotFound
-from novaflow.models import ServiceRecord
+from novaflow.hosts import ServiceRecord
 
 # Of the services only the computes are put into zones by aggregates.
 _ZONE: Final = case((services.c.binary == COMPUTE, zone_of(services.c.host, services.c.zone)), else_=services.c.zone)

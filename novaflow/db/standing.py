@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.db import claims, floating_addresses, security_members, server_groups, usages
 from novaflow.db.schema.compute import addresses, servers
-from novaflow.models import Usage
+from novaflow.quotas import Usage
 from novaflow.states import State, Task, Vm, state_of
 
 

@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.db.records import SERVER_COLUMNS, TASK_COLUMNS, server_of, task_of
 from novaflow.db.schema.compute import server_history, servers, tasks
-from novaflow.models import Context, Server, TaskEvent, TaskRecord, Value
+from novaflow.models import Context, Server, Value
 from novaflow.steps import Move, steps_of
+from novaflow.tasks import TaskEvent, TaskRecord
 
 RUNNING: Final = "running"
 DONE: Final = "done"

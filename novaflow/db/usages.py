@@ -15,8 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from novaflow.db.inserts import insert_once
 from novaflow.db.limits import SAID, limits_of
 from novaflow.db.schema.compute import usages
-from novaflow.models import QuotaLimits, Usage
-from novaflow.quotas import COUNTED, less, refusal
+from novaflow.quotas import COUNTED, QuotaLimits, Usage, less, refusal
 
 _IN_USE: Final = 9  # in the place of where a limit comes from
 _KEY_PAIR: Final = Usage(key_pairs=1)

@@ -8,8 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from novaflow.db import limits, usages
 from novaflow.db.inserts import insert_once
 from novaflow.db.schema.volumes import volume_snapshots, volumes
-from novaflow.models import QuotaLimits, Usage
-from novaflow.quotas import less, refusal
+from novaflow.quotas import QuotaLimits, Usage, less, refusal
 
 _VOLUMES: Final = select(func.count(), func.coalesce(func.sum(volumes.c.size_gb), 0)).where(
     volumes.c.project_id == bindparam("b_project"), volumes.c.is_deleted == false()

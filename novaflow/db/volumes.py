@@ -18,7 +18,7 @@ from novaflow.db.schema.volumes import volume_snapshots, volumes
 from novaflow.db.standing import Standing
 from novaflow.db.storage import Storage
 from novaflow.errors import Conflict, Invalid, NotFound, WrongState
-from novaflow.models import QuotaLimits, Usage
+from novaflow.quotas import QuotaLimits, Usage
 from novaflow.states import Task
 from novaflow.volumes import ATTACHED, COPYABLE, DELETABLE, READY, Status, Volume, VolumeSnapshot
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from novaflow.db.servers import Servers
 from novaflow.errors import Missing, NotFound
-from novaflow.models import Context, Server, TaskEvent, TaskRecord
+from novaflow.models import Context, Server
+from novaflow.tasks import TaskEvent, TaskRecord
 
 
 class ActionOperations:

@@ -10,7 +10,8 @@ from typing import Final
 
 from novaflow.db.aggregates import Aggregates, Placement
 from novaflow.errors import Conflict, Invalid, Missing, NotFound
-from novaflow.models import Aggregate, Context
+from novaflow.hosts import Aggregate
+from novaflow.models import Context
 from novaflow.operations.rights import admin_only
 
 ZONE: Final = "availability_zone"

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from novaflow.errors import Invalid, LimitExceeded
-from novaflow.models import Context, Flavor, ImageFacts, InjectedFile, QuotaLimits
+from novaflow.models import Context, Flavor, ImageFacts, InjectedFile
+from novaflow.quotas import QuotaLimits
 
 _GIB: Final = 2**30
 _UNLIMITED: Final = -1

@@ -10,8 +10,9 @@ from typing import Final
 from novaflow.db.floating_addresses import NOT_ASSOCIATED, FloatingAddresses
 from novaflow.db.servers import Servers
 from novaflow.errors import Conflict, LimitExceeded, Missing, NotFound, QuotaExceeded
-from novaflow.models import Context, FloatingAddress, QuotaLimits
+from novaflow.models import Context, FloatingAddress
 from novaflow.operations.servers import visible_project
+from novaflow.quotas import QuotaLimits
 
 NOT_ROUTED: Final = (
     "Kept and shown only: no traffic reaches a guest at this address, for guests are on QEMU's user network."

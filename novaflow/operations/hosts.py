@@ -8,7 +8,8 @@ from novaflow.db.hosts import COMPUTE, Hosts, HostStatistics
 from novaflow.db.servers import ServerQuery, Servers
 from novaflow.db.services import Services
 from novaflow.errors import Invalid, Missing
-from novaflow.models import Context, Host, Server, ServiceRecord, Value
+from novaflow.hosts import Host, ServiceRecord
+from novaflow.models import Context, Server, Value
 from novaflow.operations.rights import admin_only
 
 _RULE: Final = "os_compute_api:os-hypervisors:{}"

@@ -13,8 +13,8 @@ from novaflow.db.keypairs import KeyPairs
 from novaflow.db.quotas import Quotas
 from novaflow.errors import Conflict, Forbidden, Missing, NotFound
 from novaflow.key_kinds import SSH, X509
-from novaflow.models import Context, KeyPair, QuotaLimits, Usage
-from novaflow.quotas import refusal
+from novaflow.models import Context, KeyPair
+from novaflow.quotas import QuotaLimits, Usage, refusal
 
 if TYPE_CHECKING:
     from novaflow.ssh_keys import NewKey

@@ -7,9 +7,9 @@ from typing import Final
 from novaflow.db.limits import DEFAULT_CLASS
 from novaflow.db.quotas import Quotas, Standing
 from novaflow.errors import Invalid
-from novaflow.models import Context, QuotaLimits, Usage
+from novaflow.models import Context
 from novaflow.operations.rights import admin_only, admin_or_owner
-from novaflow.quotas import NO_LIMIT
+from novaflow.quotas import NO_LIMIT, QuotaLimits, Usage
 
 COUNTED: Final = ("instances", "cores", "ram", "server_groups", "security_groups", "floating_ips")
 """What a project or a user in it has in use; key pairs are a user's in all projects, members and rules a group's."""

@@ -12,9 +12,11 @@ from novaflow.db.security_groups import DEFAULT, SecurityGroups
 from novaflow.db.security_members import SecurityMembers
 from novaflow.db.servers import Servers
 from novaflow.errors import Invalid, LimitExceeded, Missing, NotFound, QuotaExceeded
-from novaflow.models import Context, QuotaLimits, SecurityGroup, SecurityRule
+from novaflow.models import Context
 from novaflow.operations.rights import admin_only
 from novaflow.operations.servers import visible_project
+from novaflow.quotas import QuotaLimits
+from novaflow.security_groups import SecurityGroup, SecurityRule
 
 NOT_APPLIED: Final = "Kept and shown only: guests are on QEMU's user network, which lets nothing in from outside, whatever the rules say."
 _ALL_PROJECTS: Final = "os_compute_api:os-security-groups:all_projects"

@@ -4,7 +4,7 @@ from ipaddress import ip_network
 from typing import Final
 
 from novaflow.errors import Invalid
-from novaflow.models import SecurityRule
+from novaflow.security_groups import SecurityRule
 
 PROTOCOLS: Final = ("icmp", "tcp", "udp")
 ANY: Final = "0.0.0.0/0"

@@ -7,8 +7,9 @@ from novaflow.clock import Clock
 from novaflow.db.ids import new_uuid
 from novaflow.db.server_groups import ServerGroups
 from novaflow.errors import LimitExceeded, QuotaExceeded
-from novaflow.models import Context, QuotaLimits, ServerGroup
+from novaflow.models import Context, ServerGroup
 from novaflow.operations.rights import admin_or_owner
+from novaflow.quotas import QuotaLimits
 
 AFFINITY: Final = "affinity"
 ANTI_AFFINITY: Final = "anti-affinity"

@@ -13,10 +13,11 @@ from novaflow.db.orders import NO_PARAMS
 from novaflow.db.quotas import Quotas
 from novaflow.errors import LimitExceeded, NovaflowError
 from novaflow.messages import BACKUP_INSTANCE, SHELVE_INSTANCE, SNAPSHOT_INSTANCE, ServerOrder
-from novaflow.models import Context, NewImage, Server, TaskParams
+from novaflow.models import Context, NewImage, Server
 from novaflow.operations.server_orders import ServerOrders, host_of, order_of
 from novaflow.operations.snapshot_rules import BACKUP, SNAPSHOT, image_of
 from novaflow.states import Event
+from novaflow.tasks import TaskParams
 from rpc.procedure import Cast
 
 _UNLIMITED: Final = -1

@@ -12,10 +12,11 @@ from novaflow.db.migration_records import MigrationQuery, Migrations
 from novaflow.db.moving import EVACUATION, LIVE
 from novaflow.errors import Invalid, Missing, NotFound, WrongState
 from novaflow.messages import LIVE_MIGRATION_ABORT, LIVE_MIGRATION_FORCE_COMPLETE, ServerOrder
-from novaflow.models import Context, Migration, Server
+from novaflow.models import Context, Server
 from novaflow.operations.rights import admin_only
 from novaflow.operations.server_orders import ServerOrders, host_of, order_of
 from novaflow.states import Event, Task
+from novaflow.tasks import Migration
 from rpc.procedure import Cast
 
 _LIVE_RULE: Final = "os_compute_api:os-migrate-server:migrate_live"

@@ -15,10 +15,12 @@ from novaflow.db.hosts import Hosts
 from novaflow.db.orders import NO_PARAMS, Accompany
 from novaflow.db.servers import Servers
 from novaflow.errors import Conflict
+from novaflow.hosts import Host
 from novaflow.messages import MOVE_SERVER, MoveServer, ServerOrder
-from novaflow.models import Context, Host, Server, TaskParams, Value
+from novaflow.models import Context, Server, Value
 from novaflow.operations.servers import visible_project
 from novaflow.states import ACTIONS, Event
+from novaflow.tasks import TaskParams
 from rpc.bus import Bus
 from rpc.errors import BusError
 from rpc.procedure import Call, Cast

@@ -12,9 +12,10 @@ from novaflow.messages import (
     RebootOrder,
     ServerOrder,
 )
-from novaflow.models import Context, TaskParams
+from novaflow.models import Context
 from novaflow.operations.server_orders import ServerOrders, host_of
 from novaflow.states import Event
+from novaflow.tasks import TaskParams
 from rpc.procedure import Cast
 
 

@@ -13,11 +13,12 @@ from novaflow.db import accompaniments
 from novaflow.db.quotas import Quotas
 from novaflow.errors import Forbidden, Invalid, NotFound, Unauthorized
 from novaflow.messages import REBUILD_INSTANCE, RESCUE_INSTANCE, SET_ADMIN_PASSWORD, UNRESCUE_INSTANCE, PasswordOrder
-from novaflow.models import Context, ImageFacts, InjectedFile, Server, TaskParams, Value
+from novaflow.models import Context, ImageFacts, InjectedFile, Server, Value
 from novaflow.operations.boot_rules import boot_files, check_files, check_image, check_metadata
 from novaflow.operations.server_boot import Images
 from novaflow.operations.server_orders import ServerOrders, host_of
 from novaflow.states import Event
+from novaflow.tasks import TaskParams
 from rpc.procedure import Cast
 
 _KEPT: Final = msgspec.UNSET

@@ -7,7 +7,8 @@ from novaflow.clock import Clock
 from novaflow.db.hosts import COMPUTE
 from novaflow.db.services import Services
 from novaflow.errors import Conflict, Invalid, Missing, NotFound
-from novaflow.models import Context, ServiceRecord, Value
+from novaflow.hosts import ServiceRecord
+from novaflow.models import Context, Value
 from novaflow.operations.rights import admin_only
 from novaflow.recent import Recent
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from novaflow.config import Scheduler
-from novaflow.models import Host, RequestSpec
+from novaflow.hosts import Host
+from novaflow.models import RequestSpec
 
 Refusal = tuple[str, tuple[object, ...]]
 """Why a host does not pass: a text and what to put into it. It is said (`said`) only when somebody wants to hear it."""

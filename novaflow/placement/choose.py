@@ -8,7 +8,8 @@ from typing import Final
 import msgspec
 
 from novaflow.errors import NoValidHost
-from novaflow.models import Fault, Host
+from novaflow.hosts import Host
+from novaflow.models import Fault
 from novaflow.placement.asking import Ask, Filter, Rule, said
 from novaflow.placement.filters import ALWAYS, FORCED, LAST, named
 from novaflow.placement.ranking import FITS, REFUSED, UNKNOWN, Ranking

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Final
 
 from novaflow.config import Scheduler
-from novaflow.models import Host
+from novaflow.hosts import Host
 from novaflow.placement.weighers import Biggest, weight
 
 UNKNOWN: Final = 0

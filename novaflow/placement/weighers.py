@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from novaflow.config import Scheduler
-from novaflow.models import Host
+from novaflow.hosts import Host
 from novaflow.placement.asking import Group
 from novaflow.placement.rules.groups import SOFT_AFFINITY, SOFT_ANTI_AFFINITY
 

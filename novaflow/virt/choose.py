@@ -13,7 +13,7 @@ from typing import Final
 
 from novaflow.config import Compute
 from novaflow.errors import GuestFailed, Invalid
-from novaflow.models import HostResources
+from novaflow.hosts import HostResources
 from novaflow.virt.driver import Driver
 from novaflow.virt.fake import FakeDelays, FakeDriver
 from novaflow.virt.libvirt.route import Route

@@ -11,7 +11,8 @@ from typing import Protocol
 
 import msgspec
 
-from novaflow.models import Address, Flavor, HostResources, Value
+from novaflow.hosts import HostResources
+from novaflow.models import Address, Flavor, Value
 from novaflow.states import Power
 
 

@@ -15,8 +15,9 @@ from typing import Any, Final, TypeVar
 
 from novaflow.errors import GuestFailed, NotFound, NovaflowError, TaskSuperseded
 from novaflow.messages import MoveServer, ServerOrder
-from novaflow.models import Assignment, Server
+from novaflow.models import Server
 from novaflow.states import Event, Power
+from novaflow.tasks import Assignment
 from rpc.errors import BusError
 from rpc.tracing import Span
 from services.compute.faults import fault_of, is_hosts_fault

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from novaflow.errors import GuestFailed, NovaflowError
+from novaflow.hosts import HostResources
 from novaflow.messages import Guest, HostedServer
-from novaflow.models import HostResources
 from novaflow.virt.driver import GuestState
 from rpc.errors import BusError
 from services.compute.host import ComputeHost

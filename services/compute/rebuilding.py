@@ -4,8 +4,8 @@ The new image is here before the old guest goes. After that there is no way back
 """
 
 from novaflow.messages import PasswordOrder
-from novaflow.models import Assignment
 from novaflow.states import Event, Power, Task
+from novaflow.tasks import Assignment
 from services.compute.carrying_out import DOWN, Job, carry_out
 from services.compute.host import ComputeHost
 from services.compute.images import BootImages

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from novaflow.clock import Clock
 from novaflow.errors import ServiceUnavailable
+from novaflow.hosts import HostResources, Verdict
 from novaflow.messages import (
     ALLOCATE_NETWORK,
     GET_ASSIGNMENT,
@@ -49,8 +50,9 @@ from novaflow.messages import (
     VolumeReport,
     VolumeStep,
 )
-from novaflow.models import Address, Assignment, BuildPlan, Fault, HostResources, Server, TaskRecord, Verdict
+from novaflow.models import Address, BuildPlan, Fault, Server
 from novaflow.states import Event, Power
+from novaflow.tasks import Assignment, TaskRecord
 from novaflow.volumes import Volume, VolumeSnapshot
 from rpc.bus import Bus
 from rpc.errors import Away, CallTimeout, NotConnected, RemoteFailure, Unroutable

@@ -1,8 +1,8 @@
 """Another system in a guest's place, which sees the guest's disk as its second one."""
 
 from novaflow.messages import PasswordOrder, ServerOrder
-from novaflow.models import Assignment
 from novaflow.states import Event, Vm
+from novaflow.tasks import Assignment
 from services.compute.carrying_out import DOWN, Job, carry_out, carry_out_step
 from services.compute.guest_specs import boot_source, guest_spec
 from services.compute.host import ComputeHost

@@ -10,8 +10,9 @@ from typing import Final
 
 from novaflow.errors import NotFound, NovaflowError
 from novaflow.messages import MoveServer, ServerOrder
-from novaflow.models import Assignment, Server
+from novaflow.models import Server
 from novaflow.states import Event, Task, Vm
+from novaflow.tasks import Assignment
 from services.compute.carrying_out import DONE, Job, carry_out
 from services.compute.host import ComputeHost
 from services.compute.image_making import ImageMaking

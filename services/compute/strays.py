@@ -10,8 +10,8 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from novaflow.hosts import Verdict
 from novaflow.messages import HostedServer
-from novaflow.models import Verdict
 from novaflow.states import Task, Vm
 from services.compute.host import ComputeHost
 

@@ -10,8 +10,10 @@ from novaflow.db.locking import ServerLocks
 from novaflow.db.migration_records import MigrationQuery, Migrations
 from novaflow.db.moving import LIVE, RESIZE
 from novaflow.errors import NotFound, QuotaExceeded
-from novaflow.models import ImageFacts, InjectedFile, QuotaLimits, Server, TaskParams
+from novaflow.models import ImageFacts, InjectedFile, Server
+from novaflow.quotas import QuotaLimits
 from novaflow.states import Event
+from novaflow.tasks import TaskParams
 from tests.support.cloud_records import ALICE, PLENTY, Records, request, task_of
 
 

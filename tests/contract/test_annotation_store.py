@@ -8,8 +8,9 @@ import pytest
 
 from novaflow.config import Config
 from novaflow.errors import LimitExceeded, Missing, NotFound
-from novaflow.models import QuotaLimits, Server
+from novaflow.models import Server
 from novaflow.operations.servers import ServerOperations
+from novaflow.quotas import QuotaLimits
 from novaflow.states import Event
 from tests.support.cloud_records import ALICE, NOW, Records, request, task_of
 

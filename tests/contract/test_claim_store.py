@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from novaflow.errors import NotFound, TaskSuperseded
-from novaflow.models import Flavor, HostResources, Server
+from novaflow.hosts import HostResources
+from novaflow.models import Flavor, Server
 from novaflow.states import Event
 from tests.support.cloud_records import PLENTY, RATIOS, RESOURCES, Records, draft, request, spec_of, task_of
 

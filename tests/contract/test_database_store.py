@@ -14,7 +14,7 @@ from novaflow.db.migrate import upgrade
 from novaflow.db.schema.compute import usages
 from novaflow.db.servers import Servers
 from novaflow.errors import ServiceUnavailable
-from novaflow.models import Usage
+from novaflow.quotas import Usage
 from novaflow.states import Event
 from services.private.mariadb import PrivateMariaDB
 from tests.support.clocks import ManualClock

@@ -6,7 +6,7 @@ import pytest
 
 from novaflow.db.floating_addresses import FloatingAddresses
 from novaflow.errors import Conflict, Invalid, Missing, NotFound, QuotaExceeded
-from novaflow.models import QuotaLimits
+from novaflow.quotas import QuotaLimits
 from novaflow.states import Event
 from tests.support.cloud_records import NETWORK, Records, request, task_of
 

@@ -16,7 +16,8 @@ from novaflow.db.host_changes import HostChanges
 from novaflow.db.ids import new_uuid
 from novaflow.db.schema.aggregates import aggregate_hosts
 from novaflow.db.server_groups import ServerGroups
-from novaflow.models import Host, Server, ServerGroup
+from novaflow.hosts import Host
+from novaflow.models import Server, ServerGroup
 from novaflow.states import Event
 from services.host_states import HostStates
 from tests.support.cloud_records import ALICE, NOW, PLENTY, RATIOS, RESOURCES, Records, draft, spec_of, task_of

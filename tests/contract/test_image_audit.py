@@ -8,8 +8,9 @@ import pytest
 
 from novaflow.db.ordered_images import OrderedImages
 from novaflow.errors import Forbidden, NotFound, ServiceUnavailable
-from novaflow.models import Fault, ImageFacts, Server, TaskParams
+from novaflow.models import Fault, ImageFacts, Server
 from novaflow.states import Event
+from novaflow.tasks import TaskParams
 from services.image_audit import WINDOW, ImageAudit
 from tests.support.cloud_records import Records, request, task_of
 

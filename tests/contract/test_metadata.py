@@ -22,8 +22,9 @@ from novaflow.db.floating_addresses import FloatingAddresses
 from novaflow.db.guest_plans import GuestPlans
 from novaflow.db.security_members import SecurityMembers
 from novaflow.db.servers import NewServer, Servers
-from novaflow.models import Context, Flavor, InjectedFile, QuotaLimits
+from novaflow.models import Context, Flavor, InjectedFile
 from novaflow.operations.guest_facts import GuestFactOperations
+from novaflow.quotas import QuotaLimits
 from novaflow.virt.guest_facts import EC2_VERSIONS, OPENSTACK_VERSIONS
 from novaflow.virt.wire.frames import HOPS
 from novaflow.virt.wire.laid import LaidWire, note

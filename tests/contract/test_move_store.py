@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from novaflow.db import accompaniments
 from novaflow.db.moving import EVACUATION, LIVE, MIGRATION, RESIZE
 from novaflow.errors import IllegalTransition, Invalid, NotFound, TaskSuperseded, WrongState
-from novaflow.models import Flavor, HostResources, Migration, QuotaLimits, Server, Usage
+from novaflow.hosts import HostResources
+from novaflow.models import Flavor, Server
+from novaflow.quotas import QuotaLimits, Usage
 from novaflow.states import MOVES, Event, Power, Vm
+from novaflow.tasks import Migration
 from tests.support.cloud_records import ALICE, PLENTY, RATIOS, RESOURCES, TINY, Records, request, task_of
 
 WIDE: Final = Flavor(id="w", name="wide", vcpus=4, ram_mb=256, disk_gb=10)  # more of one thing, less of another

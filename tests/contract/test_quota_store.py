@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from novaflow.errors import Conflict, Invalid, NotFound, QuotaExceeded
-from novaflow.models import KeyPair, QuotaLimits, Usage
+from novaflow.models import KeyPair
+from novaflow.quotas import QuotaLimits, Usage
 from novaflow.states import Event
 from tests.support.cloud_records import NOW, Records, draft, request, task_of
 

@@ -8,7 +8,9 @@ import pytest
 from novaflow.db.security_groups import DEFAULT, SecurityGroups
 from novaflow.db.security_members import SecurityMembers
 from novaflow.errors import Conflict, Invalid, NotFound, QuotaExceeded
-from novaflow.models import Context, QuotaLimits, SecurityGroup, SecurityRule
+from novaflow.models import Context
+from novaflow.quotas import QuotaLimits
+from novaflow.security_groups import SecurityGroup, SecurityRule
 from novaflow.states import Event
 from tests.support.cloud_records import ALICE, PLENTY, Records, draft, request, task_of
 

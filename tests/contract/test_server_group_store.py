@@ -8,7 +8,8 @@ import pytest
 from novaflow.db.ids import new_uuid
 from novaflow.db.server_groups import ServerGroups
 from novaflow.errors import Invalid, LimitExceeded, NotFound, QuotaExceeded
-from novaflow.models import QuotaLimits, ServerGroup, Usage
+from novaflow.models import ServerGroup
+from novaflow.quotas import QuotaLimits, Usage
 from novaflow.states import Event
 from tests.support.cloud_records import ALICE, NOW, PLENTY, Records, draft, request, task_of
 

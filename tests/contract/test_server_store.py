@@ -8,7 +8,8 @@ import pytest
 
 from novaflow.db.servers import Transition
 from novaflow.errors import IllegalTransition, NotFound, QuotaExceeded, TaskSuperseded, WrongState
-from novaflow.models import Address, Fault, ImageFacts, InjectedFile, QuotaLimits, Usage
+from novaflow.models import Address, Fault, ImageFacts, InjectedFile
+from novaflow.quotas import QuotaLimits, Usage
 from novaflow.states import ACTIVE, ERROR, GONE, SCHEDULING, SPAWNING, Event, Power, Vm
 from tests.support.cloud_records import (
     ALICE,

@@ -17,9 +17,9 @@ from novaflow.db.moving import RESIZE
 from novaflow.db.quotas import Correction
 from novaflow.db.schema.compute import usages
 from novaflow.errors import Invalid, QuotaExceeded
-from novaflow.models import Context, Flavor, KeyPair, QuotaLimits, Server, Usage
+from novaflow.models import Context, Flavor, KeyPair, Server
 from novaflow.operations.quotas import refuse_unsettable
-from novaflow.quotas import plus
+from novaflow.quotas import QuotaLimits, Usage, plus
 from novaflow.states import Event
 from tests.support.cloud_records import ALICE, NOW, PLENTY, RESOURCES, TINY, Records, draft, request, task_of
 

@@ -9,7 +9,8 @@ import pytest
 from novaflow.db.ids import new_uuid
 from novaflow.db.volumes import Volumes, VolumeSnapshots
 from novaflow.errors import Conflict, Invalid, NotFound, NovaflowError, QuotaExceeded, TaskSuperseded, WrongState
-from novaflow.models import QuotaLimits, Server, Usage
+from novaflow.models import Server
+from novaflow.quotas import QuotaLimits, Usage
 from novaflow.states import Event
 from novaflow.volumes import Status, Volume, VolumeSnapshot
 from tests.support.cloud_records import ALICE, NOW, PLENTY, Records, request, task_of

@@ -8,8 +8,9 @@ import pytest
 
 from novaflow.config import Config
 from novaflow.db import moving
-from novaflow.models import Server, TaskParams
+from novaflow.models import Server
 from novaflow.states import Event, Power, Vm
+from novaflow.tasks import TaskParams
 from services.compute.boots import NOTE
 from services.compute.service import DIRECTORY
 from services.internal_orders import order_internally

@@ -27,8 +27,9 @@ from novaflow.messages import (
     MoveServer,
     PasswordOrder,
 )
-from novaflow.models import Server, TaskParams
+from novaflow.models import Server
 from novaflow.states import Event, Task
+from novaflow.tasks import TaskParams
 from novaflow.virt.fake import FakeGuest
 from rpc.procedure import Cast
 from tests.support.cloud import USER, Cloud

@@ -24,6 +24,7 @@ from novaflow.db.hosts import Hosts
 from novaflow.db.migrate import upgrade
 from novaflow.db.servers import NewServer, Servers, Transition
 from novaflow.errors import Codec, Conflict, Forbidden, NotFound, Unauthorized
+from novaflow.hosts import Host
 from novaflow.messages import (
     BUILD_INSTANCES,
     REBOOT_INSTANCE,
@@ -34,7 +35,8 @@ from novaflow.messages import (
     RebootOrder,
     ServerOrder,
 )
-from novaflow.models import Context, Flavor, Host, ImageFacts, QuotaLimits, Server
+from novaflow.models import Context, Flavor, ImageFacts, Server
+from novaflow.quotas import QuotaLimits
 from novaflow.states import Event
 from novaflow.virt.choose import fake_resources
 from novaflow.virt.driver import Driver

@@ -17,7 +17,9 @@ from novaflow.db.quotas import Quotas
 from novaflow.db.schema.compute import server_history
 from novaflow.db.servers import NewServer, Servers, Transition
 from novaflow.db.services import Services
-from novaflow.models import Context, Flavor, Host, HostResources, QuotaLimits, RequestSpec, Server
+from novaflow.hosts import Host, HostResources
+from novaflow.models import Context, Flavor, RequestSpec, Server
+from novaflow.quotas import QuotaLimits
 from novaflow.states import Event, Power
 from tests.support.clocks import ManualClock
 

@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from novaflow import messages
+from novaflow.hosts import HostResources
 from novaflow.messages import BUILD_AND_RUN_INSTANCE, COMPUTE
-from novaflow.models import HostResources, Value
+from novaflow.models import Value
 from rpc.procedure import Cast
 from tests.support.cloud import Cloud, bus_on
 

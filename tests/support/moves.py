@@ -25,7 +25,8 @@ from novaflow.messages import (
     MoveServer,
     ServerOrder,
 )
-from novaflow.models import Flavor, QuotaLimits, Server, Usage
+from novaflow.models import Flavor, Server
+from novaflow.quotas import QuotaLimits, Usage
 from novaflow.states import Event
 from novaflow.virt.fake.guest import FakeGuest
 from rpc.tracing import Span

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from novaflow.config import Scheduler
-from novaflow.models import Aggregate, Flavor, Host, HostResources, ImageFacts, RequestSpec
+from novaflow.hosts import Aggregate, Host, HostResources
+from novaflow.models import Flavor, ImageFacts, RequestSpec
 from novaflow.placement import choose as decisions
 from novaflow.placement.asking import Ask, Group, said
 from novaflow.placement.filters import FILTERS

@@ -17,7 +17,7 @@ import msgspec
 
 from novaflow.config import Compute, Config, Identity
 from novaflow.lab.openstack import Credentials, OpenStack, connect
-from novaflow.models import QuotaLimits
+from novaflow.quotas import QuotaLimits
 from services import settings
 from services.cloud import ORDER
 from services.spans import read

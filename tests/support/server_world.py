@@ -23,6 +23,7 @@ from novaflow.db.schema.compute import servers
 from novaflow.db.servers import Servers
 from novaflow.db.services import Services
 from novaflow.errors import Codec, GuestFailed
+from novaflow.hosts import HostResources
 from novaflow.messages import (
     BUILD_INSTANCES,
     COMPUTE,
@@ -42,7 +43,7 @@ from novaflow.messages import (
     Nothing,
     Picture,
 )
-from novaflow.models import HostResources, Server
+from novaflow.models import Server
 from novaflow.states import Event, Power, State, Task, Vm
 from novaflow.virt.driver import Diagnostics
 from rpc.bus import Bus

@@ -7,7 +7,9 @@ import msgspec
 from novaflow.config import Scheduler
 from novaflow.db.hosts import Hosts
 from novaflow.db.servers import NewServer, Servers
-from novaflow.models import Flavor, HostResources, QuotaLimits, RequestSpec, Server
+from novaflow.hosts import HostResources
+from novaflow.models import Flavor, RequestSpec, Server
+from novaflow.quotas import QuotaLimits
 from novaflow.states import Event, Power
 from tests.support.compute_api import PEOPLE, ComputeApi
 

@@ -10,8 +10,9 @@ from typing import Final
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, PrimaryKeyConstraint, String, UniqueConstraint
 
 from novaflow.db.schema.metadata import Choice, JsonText, Key, LongText, Name, UtcDateTime, Uuid, table
-from novaflow.models import Address, Fault, Flavor, Hints, ImageFacts, InjectedFile, TaskParams
+from novaflow.models import Address, Fault, Flavor, Hints, ImageFacts, InjectedFile
 from novaflow.states import Event, Power, Task, Vm
+from novaflow.tasks import TaskParams
 
 servers: Final = table(
     "servers",

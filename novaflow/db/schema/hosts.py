@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 
 from novaflow.db.schema.metadata import JsonText, Key, LongText, Name, UtcDateTime, Uuid, table
-from novaflow.models import HostResources
+from novaflow.hosts import HostResources
 
 hosts: Final = table(
     "hosts",

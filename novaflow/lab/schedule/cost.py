@@ -14,10 +14,11 @@ import msgspec
 
 from novaflow.config import Scheduler
 from novaflow.errors import NoValidHost
+from novaflow.hosts import Host
 from novaflow.lab.figures import percentile
 from novaflow.lab.schedule.fleet import ask_of, hosts_of
 from novaflow.lab.schedule.straightforward import biggest_of, passing, weighed
-from novaflow.models import Flavor, Host
+from novaflow.models import Flavor
 from novaflow.placement.asking import Ask
 from novaflow.placement.choose import choose
 from novaflow.placement.ranking import Ranking

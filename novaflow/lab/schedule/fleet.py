@@ -4,7 +4,8 @@ import random
 from typing import Final
 
 from novaflow.config import Scheduler
-from novaflow.models import Flavor, Host, HostResources, ImageFacts, RequestSpec
+from novaflow.hosts import Host, HostResources
+from novaflow.models import Flavor, ImageFacts, RequestSpec
 from novaflow.placement.asking import Ask
 
 SIZES: Final = ((16, 65_536, 1_000), (32, 131_072, 2_000), (64, 262_144, 4_000))  # vCPUs, MB, GB

@@ -5,7 +5,7 @@ the benchmark compares what they cost.
 
 from collections.abc import Iterable, Mapping
 
-from novaflow.models import Host
+from novaflow.hosts import Host
 from novaflow.placement.asking import Ask
 from novaflow.placement.filters import ALWAYS, LAST, named
 from novaflow.placement.weighers import Biggest, draw, weight

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Final
 
-from novaflow.models import Flavor, Host
+from novaflow.hosts import Host
+from novaflow.models import Flavor
 from novaflow.placement.asking import Ask, Refusal, Rule, refuse
 from novaflow.placement.rules.extra_specs import matches
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from novaflow.config import Scheduler
-from novaflow.models import Host
+from novaflow.hosts import Host
 from novaflow.placement.asking import Ask, Refusal, Rule, refuse
 
 

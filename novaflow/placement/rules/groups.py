@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from novaflow.models import Host
+from novaflow.hosts import Host
 from novaflow.placement.asking import Ask, Group, Refusal, Rule, refuse
 
 AFFINITY: Final = "affinity"

@@ -5,7 +5,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from novaflow.models import Flavor, Host, ImageFacts
+from novaflow.hosts import Host
+from novaflow.models import Flavor, ImageFacts
 from novaflow.placement.asking import Ask, Refusal, Rule, refuse
 from novaflow.placement.rules.extra_specs import matches
 

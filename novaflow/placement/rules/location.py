@@ -3,7 +3,7 @@
 import ipaddress
 from typing import Final
 
-from novaflow.models import Host
+from novaflow.hosts import Host
 from novaflow.placement.asking import Ask, Refusal, Rule, refuse
 
 _DEFAULT_CIDR: Final = "/24"

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from novaflow.errors import Invalid
-from novaflow.models import Host
+from novaflow.hosts import Host
 from novaflow.placement.asking import Ask, Refusal, Rule, refuse
 from novaflow.placement.rules.kinds import fact
 

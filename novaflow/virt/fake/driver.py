@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from novaflow.models import HostResources
+from novaflow.hosts import HostResources
 from novaflow.virt.driver import GuestState
 from novaflow.virt.fake.disk import write_disk
 from novaflow.virt.fake.guest import FakeGuest, halted

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 
 from novaflow.errors import GuestFailed
-from novaflow.models import HostResources, Value
+from novaflow.hosts import HostResources
+from novaflow.models import Value
 from novaflow.states import Power
 from novaflow.virt.checks import check_spec
 from novaflow.virt.driver import GuestSpec, GuestState

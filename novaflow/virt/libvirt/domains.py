@@ -12,7 +12,7 @@ from typing import Final
 
 import libvirt
 
-from novaflow.models import HostResources
+from novaflow.hosts import HostResources
 from novaflow.states import Power
 from novaflow.virt.domain_facts import Owner
 from novaflow.virt.domain_xml import METADATA_URI, read_owner

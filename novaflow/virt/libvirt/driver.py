@@ -13,7 +13,7 @@ from typing import Final
 import libvirt
 import msgspec
 
-from novaflow.models import HostResources
+from novaflow.hosts import HostResources
 from novaflow.states import Power
 from novaflow.virt import kvm
 from novaflow.virt.checks import GIB

@@ -9,7 +9,7 @@ from typing import Final
 
 from novaflow.db.security_groups import DEFAULT
 from novaflow.errors import Conflict, LimitExceeded, Missing
-from novaflow.models import SecurityGroup, SecurityRule
+from novaflow.security_groups import SecurityGroup, SecurityRule
 from services.api.ec2.errors import Ec2Error, invalid_value
 from services.api.ec2.filters import Field, filtered
 from services.api.ec2.frame import Action, Answer, Call, Ec2Api

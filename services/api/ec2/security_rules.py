@@ -7,8 +7,8 @@ Sources: Amazon EC2 API Reference (AuthorizeSecurityGroupIngress), nova/api/ec2/
 from typing import Final
 
 from novaflow.errors import Conflict, Invalid, LimitExceeded, Missing
-from novaflow.models import SecurityGroup, SecurityRule
 from novaflow.operations.security_rules import everything_from, rule
+from novaflow.security_groups import SecurityGroup, SecurityRule
 from services.api.ec2.errors import Ec2Error, invalid_value, missing_parameter
 from services.api.ec2.frame import Action, Answer, Call, Ec2Api
 from services.api.ec2.protocol import Params

@@ -8,7 +8,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from novaflow.errors import Invalid
-from novaflow.models import Aggregate
+from novaflow.hosts import Aggregate
 from novaflow.operations.aggregates import ZONE
 from services.api.openstack.faults import HttpFault
 from services.api.openstack.frame import Api, checked, context, empty, microversion, read_body, read_json, reply

@@ -5,7 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
-from novaflow.models import ServiceRecord
+from novaflow.hosts import ServiceRecord
 from services.api.openstack.frame import Api, context, reply
 from services.api.openstack.times import microseconds
 

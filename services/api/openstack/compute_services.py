@@ -7,7 +7,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from novaflow.errors import Invalid
-from novaflow.models import ServiceRecord
+from novaflow.hosts import ServiceRecord
 from services.api.openstack.faults import HttpFault
 from services.api.openstack.frame import Api, context, empty, microversion, read_body, reply
 from services.api.openstack.microversion import Version

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from novaflow.models import TaskEvent, TaskRecord
+from novaflow.tasks import TaskEvent, TaskRecord
 from services.api.openstack.frame import Api, context, microversion, reply
 from services.api.openstack.microversion import Version
 from services.api.openstack.times import microseconds

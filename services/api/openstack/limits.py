@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from novaflow.models import QuotaLimits, Usage
+from novaflow.quotas import QuotaLimits, Usage
 from services.api.openstack.frame import Api, context, microversion, reply
 from services.api.openstack.microversion import Version
 

@@ -7,8 +7,9 @@ from aiohttp import web
 
 from novaflow.db.migration_records import MigrationQuery
 from novaflow.db.moving import LIVE
-from novaflow.models import Flavor, Migration
+from novaflow.models import Flavor
 from novaflow.operations.server_moves import IN_PROGRESS, status_of
+from novaflow.tasks import Migration
 from services.api.openstack.frame import Api, Links, context, links, microversion, reply
 from services.api.openstack.microversion import Version
 from services.api.openstack.times import microseconds

@@ -5,8 +5,7 @@ from typing import Final
 from aiohttp import web
 
 from novaflow.errors import Invalid
-from novaflow.models import QuotaLimits
-from novaflow.quotas import NO_LIMIT
+from novaflow.quotas import NO_LIMIT, QuotaLimits
 from services.api.openstack.bounds import LARGEST
 from services.api.openstack.frame import Api, context, microversion, read_body, reply
 from services.api.openstack.microversion import Version

@@ -7,9 +7,8 @@ import msgspec
 from aiohttp import web
 
 from novaflow.errors import Invalid
-from novaflow.models import QuotaLimits, Usage
 from novaflow.operations.quotas import COUNTED
-from novaflow.quotas import NO_LIMIT
+from novaflow.quotas import NO_LIMIT, QuotaLimits, Usage
 from services.api.openstack.bounds import LARGEST, LONGEST_ID
 from services.api.openstack.frame import Api, context, empty, microversion, read_body, reply
 from services.api.openstack.limits import FILES_GONE, NETWORK_GONE

@@ -8,8 +8,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from novaflow.errors import Conflict, Invalid
-from novaflow.models import SecurityRule
 from novaflow.operations.security_rules import rule
+from novaflow.security_groups import SecurityRule
 from services.api.openstack.bounds import LARGEST
 from services.api.openstack.frame import Api, context, empty, needs, read_body, reply
 from services.api.openstack.limits import NETWORK_GONE

@@ -11,7 +11,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from novaflow.errors import Conflict, Invalid
-from novaflow.models import SecurityGroup, SecurityRule
+from novaflow.security_groups import SecurityGroup, SecurityRule
 from services.api.openstack.bounds import LARGEST
 from services.api.openstack.frame import Api, context, empty, needs, read_body, reply
 from services.api.openstack.limits import NETWORK_GONE

@@ -7,8 +7,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from novaflow.errors import Missing
-from novaflow.models import Migration
 from novaflow.operations.server_moves import status_of
+from novaflow.tasks import Migration
 from services.api.openstack.frame import Api, context, empty, needs, read_body, reply
 from services.api.openstack.microversion import Version
 from services.api.openstack.schema import optional, record

@@ -10,7 +10,8 @@ from hashlib import sha224
 from http import HTTPStatus
 from typing import Any, Final
 
-from novaflow.models import Address, FloatingAddress, Server, ServerName, ServiceRecord
+from novaflow.hosts import ServiceRecord
+from novaflow.models import Address, FloatingAddress, Server, ServerName
 from novaflow.states import Vm
 from services.api.openstack.frame import Links
 from services.api.openstack.microversion import Version

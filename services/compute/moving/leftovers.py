@@ -6,8 +6,8 @@ is wanted, with the server's turn held.
 
 import logging
 
+from novaflow.hosts import Verdict
 from novaflow.messages import GuestAsk, ServerOrder
-from novaflow.models import Verdict
 from services.compute.arrivals import Arrivals
 from services.compute.host import ComputeHost
 from services.compute.transfer import Offers

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from novaflow.errors import TaskSuperseded
 from novaflow.messages import MoveServer, ServerOrder
-from novaflow.models import Assignment, Migration, Server
+from novaflow.models import Server
+from novaflow.tasks import Assignment, Migration
 from services.compute.carrying_out import Job, carry_out
 from services.compute.host import ComputeHost
 

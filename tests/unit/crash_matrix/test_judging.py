@@ -8,8 +8,9 @@ from typing import Any, Final
 import pytest
 
 from novaflow.images.image import Status
-from novaflow.models import Flavor, TaskParams
+from novaflow.models import Flavor
 from novaflow.states import Power, Task, Vm
+from novaflow.tasks import TaskParams
 from novaflow.virt.fake import FakeGuest
 from novaflow.virt.fake.guest import Rescue
 from tests.crash_matrix.cloud import DESTINATION, SOURCE

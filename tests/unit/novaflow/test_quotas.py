@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from novaflow.models import Flavor, QuotaLimits, Usage
-from novaflow.quotas import ask_of, largest_count, refusal, with_overrides
+from novaflow.models import Flavor
+from novaflow.quotas import QuotaLimits, Usage, ask_of, largest_count, refusal, with_overrides
 
 counts = st.integers(0, 40)
 limits = st.integers(-1, 60)

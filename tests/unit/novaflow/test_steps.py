@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from novaflow.models import TaskEvent, TaskRecord
 from novaflow.states import ENDINGS, Event
 from novaflow.steps import Move, steps_of
+from novaflow.tasks import TaskEvent, TaskRecord
 
 BEGAN = datetime(2014, 4, 17, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ import pytest
 
 from novaflow.config import Scheduler
 from novaflow.db.host_changes import Changes, SeenHost, Work
-from novaflow.models import Aggregate, Host, HostResources
+from novaflow.hosts import Aggregate, Host, HostResources
 from services.host_states import EVERYTHING_EVERY, GIVE_UP_AGE, OVERLAP, HostStates
 from tests.support.clocks import ManualClock
 

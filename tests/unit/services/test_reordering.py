@@ -20,8 +20,9 @@ from novaflow.messages import (
     STOP_INSTANCE,
     UNSHELVE_INSTANCE,
 )
-from novaflow.models import Flavor, Migration, Server
+from novaflow.models import Flavor, Server
 from novaflow.states import ACTIONS, MOVES, RULES, Power, State, Task, Vm, advance, state_of
+from novaflow.tasks import Migration
 from services.reordering import ROLLED_BACK, order_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -16,7 +16,8 @@ from novaflow.db.server_groups import ServerGroups
 from novaflow.db.services import Services
 from novaflow.errors import Invalid, NoValidHost, ServiceUnavailable
 from novaflow.messages import SELECT_DESTINATIONS, BuildInstance, DestinationsAsk
-from novaflow.models import QuotaLimits, RequestSpec, ServerGroup
+from novaflow.models import RequestSpec, ServerGroup
+from novaflow.quotas import QuotaLimits
 from novaflow.states import Event, Vm
 from rpc.tracing import Tracer
 from services.host_states import HostStates

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from novaflow.errors import Invalid, LimitExceeded
-from novaflow.models import Context, Flavor, ImageFacts, InjectedFile, QuotaLimits
+from novaflow.models import Context, Flavor, ImageFacts, InjectedFile
 from novaflow.operations.boot_rules import (
     boot_files,
     check_files,
@@ -17,6 +17,7 @@ from novaflow.operations.boot_rules import (
     host_name,
     numbered,
 )
+from novaflow.quotas import QuotaLimits
 
 SMALL = Flavor(id="1", name="m1.tiny", vcpus=1, ram_mb=512, disk_gb=1)
 USER = Context(request_id="req-1", user_id="u", project_id="p")

@@ -5,8 +5,8 @@ import pytest
 from novaflow.db.limits import Limits
 from novaflow.db.quotas import Standing
 from novaflow.errors import Invalid
-from novaflow.models import QuotaLimits, Usage
 from novaflow.operations.quotas import refuse_unsettable
+from novaflow.quotas import QuotaLimits, Usage
 
 LIMITS = Limits(QuotaLimits(instances=10, cores=20, ram=-1), {"cores": 4})
 STANDING = Standing(

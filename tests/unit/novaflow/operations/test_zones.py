@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from novaflow.models import ServiceRecord
+from novaflow.hosts import ServiceRecord
 from novaflow.operations.services import zones_of
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)

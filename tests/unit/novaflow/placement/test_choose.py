@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from novaflow.config import Scheduler
 from novaflow.errors import NoValidHost
-from novaflow.models import Host
+from novaflow.hosts import Host
 from novaflow.placement.asking import Group
 from novaflow.placement.choose import MOST_TOLD, choose_several, fault_of
 from novaflow.placement.choose import choose as choose_of

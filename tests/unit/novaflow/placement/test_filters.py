@@ -8,7 +8,8 @@ import pytest
 
 from novaflow.config import Scheduler
 from novaflow.errors import Invalid
-from novaflow.models import Flavor, Host
+from novaflow.hosts import Host
+from novaflow.models import Flavor
 from novaflow.placement.asking import Ask, Group
 from novaflow.placement.filters import FILTERS, canonical, named
 from novaflow.placement.rules.capacity import ratios_of

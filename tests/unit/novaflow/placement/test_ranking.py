@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from novaflow.config import Scheduler
 from novaflow.errors import NoValidHost
+from novaflow.hosts import Host
 from novaflow.lab.schedule.straightforward import biggest_of, passing, weighed
-from novaflow.models import Host
 from novaflow.placement import ranking as rankings
 from novaflow.placement.asking import Ask, Filter, Group
 from novaflow.placement.choose import choose, fitting

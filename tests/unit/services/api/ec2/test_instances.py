@@ -13,7 +13,7 @@ from novaflow.config import Config
 from novaflow.db import ec2_ids
 from novaflow.db.ec2_ids import Ec2Ids
 from novaflow.db.servers import ServerQuery
-from novaflow.models import QuotaLimits
+from novaflow.quotas import QuotaLimits
 from novaflow.states import ACTIVE, ERROR, SHUTOFF, STATES, Vm
 from services.api.ec2.instance_states import state_of
 from tests.support.compute_api import PROJECT

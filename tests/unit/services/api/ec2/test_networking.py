@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from novaflow.config import Config, Network
 from novaflow.db import ec2_ids
 from novaflow.db.ec2_ids import Ec2Ids
-from novaflow.models import QuotaLimits
+from novaflow.quotas import QuotaLimits
 from tests.support.compute_api import PROJECT
 from tests.support.ec2_door import Door, ec2_door
 from tests.support.server_world import World, server_world

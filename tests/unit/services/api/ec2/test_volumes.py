@@ -10,7 +10,7 @@ import pytest
 from novaflow.config import Config
 from novaflow.db import ec2_ids
 from novaflow.db.ec2_ids import Ec2Ids
-from novaflow.models import QuotaLimits
+from novaflow.quotas import QuotaLimits
 from tests.support.ec2_door import Door, ec2_door
 from tests.support.server_world import World, server_world
 from tests.support.volumes import carry_out

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from novaflow.config import Config, Network
-from novaflow.models import QuotaLimits
+from novaflow.quotas import QuotaLimits
 from tests.support.server_world import World, server_world
 
 CONFIG = Config(

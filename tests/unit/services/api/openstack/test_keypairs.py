@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from novaflow.config import Config
-from novaflow.models import QuotaLimits
+from novaflow.quotas import QuotaLimits
 from novaflow.ssh_keys import fingerprint
 from tests.support.compute_api import ComputeApi, Reply, compute_api
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from novaflow.config import Config
-from novaflow.models import QuotaLimits
+from novaflow.quotas import QuotaLimits
 from tests.support.compute_api import PROJECT, ComputeApi, Reply, compute_api
 from tests.support.server_world import World, server_world
 

@@ -10,7 +10,7 @@ from novaflow.config import Compute, Config
 from novaflow.db.moving import LIVE
 from novaflow.db.quotas import Quotas
 from novaflow.messages import REMOVE_LEFTOVERS, RESTORE_INSTANCE, SOFT_DELETE_INSTANCE, TERMINATE_INSTANCE
-from novaflow.models import QuotaLimits
+from novaflow.quotas import QuotaLimits
 from novaflow.states import RESIZED, SOFT_DELETED, Event, Power, State, Task, Vm, state_of
 from tests.support.compute_api import PROJECT
 from tests.support.server_world import HOST, OTHER_HOST, World, server_world

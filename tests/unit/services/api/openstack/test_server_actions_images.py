@@ -14,8 +14,8 @@ from novaflow.messages import (
     SNAPSHOT_INSTANCE,
     UNSHELVE_INSTANCE,
 )
-from novaflow.models import TaskParams
 from novaflow.states import OFFLOADED, SHELVED, Event, Power, Task
+from novaflow.tasks import TaskParams
 from tests.support.compute_api import PROJECT
 from tests.support.server_world import HOST, IMAGE, World, server_world
 

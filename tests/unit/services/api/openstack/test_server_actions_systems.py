@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from novaflow.messages import REBUILD_INSTANCE, RESCUE_INSTANCE, SET_ADMIN_PASSWORD, PasswordOrder
-from novaflow.models import TaskParams
 from novaflow.states import SHUTOFF, Task
+from novaflow.tasks import TaskParams
 from tests.support.server_world import HOST, IMAGE, World, server_world
 
 OTHER_IMAGE = "22222222-2222-4222-8222-222222222222"

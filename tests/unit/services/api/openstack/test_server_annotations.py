@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from novaflow.config import Config
 from novaflow.db.schema.compute import servers
-from novaflow.models import QuotaLimits
+from novaflow.quotas import QuotaLimits
 from novaflow.states import Task, Vm
 from tests.support.compute_api import Reply
 from tests.support.server_world import World, server_world

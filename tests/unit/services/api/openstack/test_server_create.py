@@ -12,7 +12,7 @@ import pytest
 
 from novaflow.config import Config
 from novaflow.db.servers import ServerQuery
-from novaflow.models import QuotaLimits
+from novaflow.quotas import QuotaLimits
 from rpc.tracing import Span
 from services.api.openstack.server_create import network_id
 from tests.support.compute_api import PEOPLE, PROJECT

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from novaflow.config import Config
-from novaflow.models import QuotaLimits
+from novaflow.quotas import QuotaLimits
 from novaflow.states import ACTIVE, RESCUED
 from tests.support.compute_api import Reply
 from tests.support.server_world import HOST, OTHER_HOST, World, server_world
