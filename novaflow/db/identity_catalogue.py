@@ -1,4 +1,4 @@
-"""Regions, services and endpoints. Every change of them is a change of every token's catalogue, so it counts the revision up."""
+"""Regions, services and endpoints. A change of services or endpoints changes every token's catalogue, so it counts the revision up."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.db.database import Database
-from novaflow.db.identity_records import Records, bump
+from novaflow.db.identity_records import CountedRecords, Records, bump
 from novaflow.db.schema.identity import ENDPOINTS, REGIONS, SERVICES
 from novaflow.errors import Invalid, NotFound, Protected
 from novaflow.identity.models import Endpoint, Region, Service
@@ -72,29 +72,11 @@ class Regions(Records[Region]):
             above = (await self.fetch(connection, above)).parent_region_id
 
 
-class Services(Records[Service]):
+class Services(CountedRecords[Service]):
     """The services."""
 
     def __init__(self, db: Database) -> None:
         super().__init__(db, SERVICES, Service, "service")
-
-    async def create(self, service: Service) -> Service:
-        """Store a new service."""
-
-        async def work(connection: AsyncConnection) -> Service:
-            await bump(connection)
-            return await self.add(connection, service)
-
-        return await self._db.write(work)
-
-    async def update(self, key: str, changes: Mapping[str, Any]) -> Service:
-        """Change a service. Raises NotFound."""
-
-        async def work(connection: AsyncConnection) -> Service:
-            await bump(connection)
-            return await self.change(connection, await self.fetch(connection, key, locked=True), changes)
-
-        return await self._db.write(work)
 
     async def delete(self, key: str) -> None:
         """Delete a service and its endpoints. Raises NotFound."""

@@ -109,6 +109,28 @@ class Records(Generic[T]):
         )
 
 
+class CountedRecords(Records[T]):
+    """Records of which every token tells, as roles or in its catalogue: whatever changes them counts the revision up."""
+
+    async def create(self, record: T) -> T:
+        """Store a new record. Raises Conflict when its name is taken."""
+
+        async def work(connection: AsyncConnection) -> T:
+            await bump(connection)
+            return await self.add(connection, record)
+
+        return await self._db.write(work)
+
+    async def update(self, key: str, changes: Mapping[str, Any]) -> T:
+        """Change a record. Raises NotFound; Conflict when its new name is taken; Protected if it is immutable."""
+
+        async def work(connection: AsyncConnection) -> T:
+            await bump(connection)
+            return await self.change(connection, await self.fetch(connection, key, locked=True), changes)
+
+        return await self._db.write(work)
+
+
 def _is_immutable(record: Value) -> bool:
     return bool(getattr(record, "options", {}).get("immutable"))
 

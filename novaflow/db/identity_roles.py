@@ -1,15 +1,12 @@
 """Roles, what they imply, and who holds which on what."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from sqlalchemy import ColumnElement, delete, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.db.database import Database
 from novaflow.db.identity_domains import Domains, Projects
-from novaflow.db.identity_records import Records, bump
+from novaflow.db.identity_records import CountedRecords, bump
 from novaflow.db.identity_tokens import end_tokens
 from novaflow.db.identity_users import Groups, Users
 from novaflow.db.schema.identity import DOMAINS, GRANTS, IMPLICATIONS, MEMBERSHIPS, PROJECTS, ROLES, TOKENS
@@ -17,29 +14,11 @@ from novaflow.errors import NotFound
 from novaflow.identity.models import Domain, Grant, Project, Role
 
 
-class Roles(Records[Role]):
+class Roles(CountedRecords[Role]):
     """The roles and their implications."""
 
     def __init__(self, db: Database) -> None:
         super().__init__(db, ROLES, Role, "role")
-
-    async def create(self, role: Role) -> Role:
-        """Store a new role. Raises Conflict."""
-
-        async def work(connection: AsyncConnection) -> Role:
-            await bump(connection)
-            return await self.add(connection, role)
-
-        return await self._db.write(work)
-
-    async def update(self, key: str, changes: Mapping[str, Any]) -> Role:
-        """Change a role. Raises NotFound, Conflict."""
-
-        async def work(connection: AsyncConnection) -> Role:
-            await bump(connection)
-            return await self.change(connection, await self.fetch(connection, key, locked=True), changes)
-
-        return await self._db.write(work)
 
     async def delete(self, key: str) -> None:
         """Delete a role; tokens that hold it by a grant end. Raises NotFound."""
