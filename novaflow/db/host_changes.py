@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.db.database import Database
 from novaflow.db.database_time import database_time, seconds_of
-from novaflow.db.hosts import COMPUTE
+from novaflow.db.hosts import COMPUTE, IS_ITS_SERVICE, OF_HOST, OF_SERVICE, host_of
 from novaflow.db.schema.aggregates import aggregate_hosts, aggregates
 from novaflow.db.schema.compute import servers
 from novaflow.db.schema.hosts import hosts, services
@@ -63,19 +63,7 @@ class Work(NamedTuple):
 
 # Not the latest of the times alone: processes whose clocks differ write them. A text of all of them would be a table on disk.
 _TOUCHED: Final = func.coalesce(aggregates.c.updated_at, aggregates.c.created_at)
-_FIELDS: Final = (
-    hosts.c.id,
-    hosts.c.name,
-    hosts.c.resources,
-    hosts.c.vcpus_used,
-    hosts.c.ram_mb_used,
-    hosts.c.disk_gb_used,
-    hosts.c.servers,
-    hosts.c.availability_zone,
-    services.c.is_enabled,
-    services.c.is_forced_down,
-    services.c.updated_at,
-)
+_FIELDS: Final = (*OF_HOST, hosts.c.availability_zone, *OF_SERVICE)
 # One row more than there are hosts, if need be: the time and the mark are told also when nothing has changed.
 _NOW: Final = (
     select(
@@ -88,16 +76,15 @@ _NOW: Final = (
     .subquery("now")
 )
 _OWN: Final = len(_NOW.c)
-_SERVICE: Final = (services.c.binary == COMPUTE) & (services.c.host == hosts.c.name)
 _ALL: Final = (
     select(*_NOW.c, *_FIELDS)
     .join_from(_NOW, hosts, literal(1) == 1, isouter=True)
-    .join(services, _SERVICE, isouter=True)
+    .join(services, IS_ITS_SERVICE, isouter=True)
 )
 _SINCE: Final = (
     select(*_NOW.c, *_FIELDS)
     .join_from(_NOW, hosts, hosts.c.changed_at >= bindparam("b_since"), isouter=True)
-    .join(services, _SERVICE, isouter=True)
+    .join(services, IS_ITS_SERVICE, isouter=True)
 )
 _BEATS: Final = select(services.c.host, services.c.updated_at).where(
     services.c.binary == COMPUTE, services.c.is_forced_down.is_(False)
@@ -159,7 +146,7 @@ class HostChanges:
     async def _changes(self, query: Select[Any], values: Mapping[str, Any]) -> Changes:
         rows = await self._rows(query, values)
         at, *mark = rows[0][:_OWN]
-        return Changes(at, [_seen(*row[_OWN:]) for row in rows if row[_OWN] is not None], str(mark))
+        return Changes(at, [_seen(row[_OWN:]) for row in rows if row[_OWN] is not None], str(mark))
 
     async def _rows(self, query: Select[Any], values: Mapping[str, Any]) -> Sequence[Any]:
         async def work(connection: AsyncConnection) -> Sequence[Any]:
@@ -169,29 +156,7 @@ class HostChanges:
         return await self._db.read(work)
 
 
-def _seen(
-    host_id: str,
-    name: str,
-    resources: Any,
-    vcpus_used: int,
-    ram_mb_used: int,
-    disk_gb_used: int,
-    count: int,
-    zone: str,
-    is_enabled: bool | None,  # noqa: FBT001
-    is_forced_down: bool | None,  # noqa: FBT001
-    seen: datetime | None,
-) -> SeenHost:
-    host = Host(
-        id=host_id,
-        name=name,
-        resources=resources,
-        vcpus_used=vcpus_used,
-        ram_mb_used=ram_mb_used,
-        disk_gb_used=disk_gb_used,
-        servers=count,
-        availability_zone=zone,
-        is_enabled=bool(is_enabled),
-        is_up=seen is not None and not is_forced_down,
-    )
+def _seen(fields: Sequence[Any]) -> SeenHost:
+    *told, zone, is_enabled, is_forced_down, seen = fields
+    host = host_of(told, zone, is_enabled=is_enabled, is_up=seen is not None and not is_forced_down)
     return SeenHost(host, None if is_forced_down else seen)

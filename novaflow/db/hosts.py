@@ -41,21 +41,22 @@ class HostStatistics(Value, frozen=True, kw_only=True):
     disk_gb_used: int
 
 
+# What a host's row says of it, and what its service's does.
+OF_HOST: Final = (
+    hosts.c.id,
+    hosts.c.name,
+    hosts.c.resources,
+    hosts.c.vcpus_used,
+    hosts.c.ram_mb_used,
+    hosts.c.disk_gb_used,
+    hosts.c.servers,
+)
+OF_SERVICE: Final = (services.c.is_enabled, services.c.is_forced_down, services.c.updated_at)
+IS_ITS_SERVICE: Final = and_(services.c.host == hosts.c.name, services.c.binary == COMPUTE)
+_NAMES: Final = tuple(column.name for column in OF_HOST)
 _ALL: Final = (
-    select(
-        hosts.c.id,
-        hosts.c.name,
-        hosts.c.resources,
-        hosts.c.vcpus_used,
-        hosts.c.ram_mb_used,
-        hosts.c.disk_gb_used,
-        hosts.c.servers,
-        zone_of(hosts.c.name, hosts.c.availability_zone).label("availability_zone"),
-        services.c.is_enabled,
-        services.c.is_forced_down,
-        services.c.updated_at,
-    )
-    .join_from(hosts, services, and_(services.c.host == hosts.c.name, services.c.binary == COMPUTE), isouter=True)
+    select(*OF_HOST, zone_of(hosts.c.name, hosts.c.availability_zone).label("availability_zone"), *OF_SERVICE)
+    .join_from(hosts, services, IS_ITS_SERVICE, isouter=True)
     .order_by(hosts.c.name)
 )
 _ONE: Final = _ALL.where(or_(hosts.c.id == bindparam("b_key"), hosts.c.name == bindparam("b_key")))
@@ -67,7 +68,7 @@ _SUMS: Final = (
             for name in ("servers", "vcpus", "vcpus_used", "ram_mb", "ram_mb_used", "disk_gb", "disk_gb_used")
         ),
     )
-    .join_from(hosts, services, and_(services.c.host == hosts.c.name, services.c.binary == COMPUTE))
+    .join_from(hosts, services, IS_ITS_SERVICE)
     .where(services.c.is_enabled.is_(True))
 )
 _NEW_ZONE: Final = func.coalesce(bindparam("b_zone", type_=hosts.c.availability_zone.type), hosts.c.availability_zone)
@@ -137,7 +138,7 @@ class Hosts:
         async def work(connection: AsyncConnection) -> Sequence[Any]:
             return (await connection.execute(_ALL)).all()
 
-        return [_host_of(row, now, down_time) for row in await self._db.read(work)]
+        return [_living(row, now, down_time) for row in await self._db.read(work)]
 
     async def get(self, id_or_name: str, *, now: datetime | None = None, down_time: float = _DOWN_TIME) -> Host:
         """One host. Raises NotFound."""
@@ -148,7 +149,7 @@ class Hosts:
         row = await self._db.read(work)
         if row is None:
             raise NotFound(kind="Compute host", key=id_or_name)
-        return _host_of(row, now or self._clock.now(), down_time)
+        return _living(row, now or self._clock.now(), down_time)
 
     async def statistics(self) -> HostStatistics:
         """What all enabled hosts have together."""
@@ -176,16 +177,12 @@ async def _upsert(
         await connection.execute(_REFRESH, values)
 
 
-def _host_of(row: Any, now: datetime, down_time: float) -> Host:
-    return Host(
-        id=row.id,
-        name=row.name,
-        resources=row.resources,
-        vcpus_used=row.vcpus_used,
-        ram_mb_used=row.ram_mb_used,
-        disk_gb_used=row.disk_gb_used,
-        servers=row.servers,
-        availability_zone=row.availability_zone,
-        is_enabled=bool(row.is_enabled),
-        is_up=beats.is_up(row.updated_at, now, down_time, is_forced_down=row.is_forced_down),
-    )
+def host_of(told: Sequence[Any], zone: str, *, is_enabled: bool | None, is_up: bool) -> Host:
+    """A host by the values of OF_HOST; without a service, `is_enabled` None, it takes no servers."""
+    facts = dict(zip(_NAMES, told, strict=True))
+    return Host(**facts, availability_zone=zone, is_enabled=bool(is_enabled), is_up=is_up)
+
+
+def _living(row: Any, now: datetime, down_time: float) -> Host:
+    is_up = beats.is_up(row.updated_at, now, down_time, is_forced_down=row.is_forced_down)
+    return host_of(row[: len(OF_HOST)], row.availability_zone, is_enabled=row.is_enabled, is_up=is_up)
