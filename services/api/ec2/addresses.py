@@ -14,7 +14,8 @@ from novaflow.models import FloatingAddress
 from services.api.ec2.errors import Ec2Error, missing_parameter
 from services.api.ec2.filters import Field, filtered
 from services.api.ec2.frame import Action, Answer, Call, Ec2Api
-from services.api.ec2.ids import INSTANCE, resolve, shown
+from services.api.ec2.ids import shown
+from services.api.ec2.instance_lookup import one_alive
 from services.api.ec2.xml import Tree
 
 _ALLOCATION: Final = re.compile(r"eipalloc-([0-9a-f]{8}|[0-9a-f]{17})", re.ASCII)
@@ -77,15 +78,11 @@ async def describe_addresses(api: Ec2Api, call: Call) -> Answer:
 async def associate_address(api: Ec2Api, call: Call) -> Answer:
     """Give an address to an instance; raises Resource.AlreadyAssociated for another's when AllowReassociation says no."""
     address = await _named(api, call)
-    given = call.params.text("InstanceId")
-    server_id = (await resolve(api.ids, INSTANCE, [given]))[given]
+    server_id = (await one_alive(api, call, call.params.text("InstanceId"))).server.id
     if address.server_id not in (None, server_id) and not call.params.flag("AllowReassociation", default=True):
         said = f"resource {Elastic(address).id} is already associated"
         raise Ec2Error("Resource.AlreadyAssociated", said)
     try:
-        server = await api.servers.get(call.context, server_id)
-        if server.project_id != call.context.project_id:
-            raise INSTANCE.missing([given])
         private_ip = call.params.text("PrivateIpAddress", "") or None
         await api.floating_addresses.associate(call.context, server_id, address.ip, private_ip)
     except Invalid as error:

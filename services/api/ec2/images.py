@@ -16,7 +16,7 @@ from services.api.ec2.errors import Ec2Error, invalid_value
 from services.api.ec2.filters import Field, filtered
 from services.api.ec2.frame import Action, Answer, Call, Ec2Api
 from services.api.ec2.ids import IMAGE, resolve, shown
-from services.api.ec2.instance_lookup import one_named
+from services.api.ec2.instance_lookup import one_alive
 from services.api.ec2.instance_views import tag_views
 from services.api.ec2.paging import paged
 from services.api.ec2.tag_rules import MAX_TAGS
@@ -123,7 +123,7 @@ async def create_image(api: Ec2Api, call: Call) -> Answer:
         raise invalid_value("Description", f"It has at most {_LONGEST_DESCRIPTION} characters.")
     call.params.flag("NoReboot")
     tags = tags_asked(call.params, "image")
-    instance = await one_named(api, call, call.params.text("InstanceId"))
+    instance = await one_alive(api, call, call.params.text("InstanceId"))
     more = {"description": description} if description else {}
     made = await api.server_actions.images.snapshot(call.context, instance.server.id, name, more)
     image_id = shown("ami", await api.ids.number(ec2_ids.IMAGE, made))

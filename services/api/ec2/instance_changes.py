@@ -4,7 +4,7 @@ from typing import Final
 
 from services.api.ec2.errors import Ec2Error
 from services.api.ec2.frame import Action, Answer, Call, Ec2Api
-from services.api.ec2.instance_lookup import one_named
+from services.api.ec2.instance_lookup import one_alive
 from services.api.ec2.instance_views import Instance
 from services.api.ec2.security_groups import named_or_numbered
 
@@ -27,7 +27,7 @@ _FIXED: Final = (
 
 async def modify_instance_attribute(api: Ec2Api, call: Call) -> Answer:
     """Change one attribute; raises UnsupportedOperation for one that cannot be, InvalidParameterCombination for two or none."""
-    instance = await one_named(api, call, call.params.text("InstanceId"))
+    instance = await one_alive(api, call, call.params.text("InstanceId"))
     given = [name for name in (*_CHANGEABLE, *_FIXED) if name in call.params]
     if "Attribute" in call.params:
         name = call.params.text("Attribute")

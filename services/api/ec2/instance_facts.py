@@ -4,12 +4,12 @@ import base64
 from collections.abc import Mapping
 from typing import Final
 
-from novaflow.errors import Conflict
+from novaflow.errors import Conflict, NotFound
 from novaflow.states import Power
 from services.api.ec2.errors import Ec2Error
 from services.api.ec2.filters import Field, filtered
 from services.api.ec2.frame import Action, Answer, Call, Ec2Api
-from services.api.ec2.instance_lookup import everyone, named, one_named
+from services.api.ec2.instance_lookup import everyone, named, one_alive, one_named
 from services.api.ec2.instance_states import InstanceState
 from services.api.ec2.instance_views import ROOT_DEVICE, Instance, group_views, state_view
 from services.api.ec2.paging import paged
@@ -19,9 +19,10 @@ _CONSOLE_BYTES: Final = 65536
 
 
 async def describe_instance_attribute(api: Ec2Api, call: Call) -> Answer:
-    """One attribute; those that nobody can change here are as they are for every instance."""
-    instance = await one_named(api, call, call.params.text("InstanceId"))
+    """One attribute; those that nobody can change here are as they are for every instance. User data is gone with its instance."""
     name = call.params.text("Attribute")
+    find = one_alive if name == "userData" else one_named
+    instance = await find(api, call, call.params.text("InstanceId"))
     attributes = _attributes(instance)
     if name == "userData":
         attributes[name] = {"value": await api.servers.user_data(call.context, instance.server.id) or None}
@@ -49,12 +50,13 @@ def _attributes(instance: Instance) -> dict[str, Tree]:
 
 
 async def get_console_output(api: Ec2Api, call: Call) -> Answer:
-    """What the guest wrote to its console, the last 64 KiB; nothing while it is on no host."""
-    instance = await one_named(api, call, call.params.text("InstanceId"))
+    """What the guest wrote to its console, the last 64 KiB; nothing while it is on no host, or on none any more."""
+    ids = call.params.some_texts("InstanceId", most=1)  # a list of one for boto 2
+    instance = await one_named(api, call, ids[0])
     call.params.flag("Latest")
     try:
         output = await api.server_actions.guests.console_output(call.context, instance.server.id, None)
-    except Conflict:
+    except (Conflict, NotFound):
         output = ""
     kept = output.encode("utf-8", "replace")[-_CONSOLE_BYTES:]
     return {

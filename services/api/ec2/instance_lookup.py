@@ -7,6 +7,7 @@ from typing import Final
 from novaflow.db import ec2_ids
 from novaflow.db.servers import ServerQuery
 from novaflow.models import Server
+from services.api.ec2.errors import Ec2Error
 from services.api.ec2.frame import Call, Ec2Api
 from services.api.ec2.ids import INSTANCE, resolve, shown
 from services.api.ec2.instance_views import Instance
@@ -28,6 +29,14 @@ async def named(api: Ec2Api, call: Call, given: Sequence[str]) -> list[Instance]
 async def one_named(api: Ec2Api, call: Call, given: str) -> Instance:
     """The instance by this id; raises as `named`."""
     return (await named(api, call, [given]))[0]
+
+
+async def one_alive(api: Ec2Api, call: Call, given: str) -> Instance:
+    """The same, where something is done to it: raises IncorrectInstanceState for one that is shown only because it has just ended."""
+    instance = await one_named(api, call, given)
+    if instance.server.deleted_at is not None:
+        raise Ec2Error("IncorrectInstanceState", f"The instance '{instance.id}' is terminated.")
+    return instance
 
 
 async def everyone(api: Ec2Api, call: Call) -> list[Instance]:

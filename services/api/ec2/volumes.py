@@ -14,7 +14,7 @@ from services.api.ec2.errors import Ec2Error, invalid_value
 from services.api.ec2.filters import Field, filtered
 from services.api.ec2.frame import Action, Answer, Call, Ec2Api
 from services.api.ec2.ids import VOLUME, resolve
-from services.api.ec2.instance_lookup import one_named as instance_named
+from services.api.ec2.instance_lookup import one_alive as instance_named
 from services.api.ec2.paging import paged
 from services.api.ec2.snapshots import one_named as snapshot_named
 from services.api.ec2.tag_rules import MAX_TAGS
