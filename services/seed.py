@@ -11,6 +11,7 @@ from novaflow.virt.guest import GuestFiles, build_guest
 from services.detached import admin, logged_in
 
 IMAGE_NAME: Final = "novaflow-guest"
+IMAGE_WITH_AGENT: Final = f"{IMAGE_NAME}-agent"
 _CHUNK: Final = 2**20
 
 
@@ -24,40 +25,44 @@ async def build(on_progress: Callable[[str], None]) -> GuestFiles:
     return await asyncio.to_thread(build_guest, cache_dir(), on_progress)
 
 
-async def guest_image(config: Config) -> None:
-    """Put the guest image into the cloud's image service, once.
+async def guest_image(config: Config, *, with_agent: bool = False) -> str:
+    """Put the guest image into the cloud's image service, once; gives its name. `with_agent` is the one that has qemu-guest-agent.
 
     Raises GuestFailed when it cannot be built, ServiceUnavailable when the cloud does not take it.
     """
+    name = IMAGE_WITH_AGENT if with_agent else IMAGE_NAME
     async with logged_in(admin(config)) as cloud:
-        if not await _is_there(cloud):
-            await _upload(cloud, await build(lambda _: None))
+        if not await _is_there(cloud, name):
+            files = await asyncio.to_thread(build_guest, cache_dir(), with_agent=with_agent)
+            await _upload(cloud, files, name, {"hw_qemu_guest_agent": "yes"} if with_agent else {})
+    return name
 
 
-async def _is_there(cloud: OpenStack) -> bool:
-    return bool((await cloud.ask("GET", f"{cloud.image}/images?name={IMAGE_NAME}&status=active"))["images"])
+async def _is_there(cloud: OpenStack, name: str) -> bool:
+    return bool((await cloud.ask("GET", f"{cloud.image}/images?name={name}&status=active"))["images"])
 
 
-async def _upload(cloud: OpenStack, files: GuestFiles) -> None:
+async def _upload(cloud: OpenStack, files: GuestFiles, name: str, properties: dict[str, str]) -> None:
     """A kernel, a ramdisk, and the image that names the two; and the same guest as a disk that boots by itself."""
     public = {"visibility": "public", "min_disk": 0, "min_ram": 0}
     kernel = await cloud.upload_image(
-        f"{IMAGE_NAME}-kernel", _read(files.kernel), disk_format="aki", container_format="aki", **public
+        f"{name}-kernel", _read(files.kernel), disk_format="aki", container_format="aki", **public
     )
     ramdisk = await cloud.upload_image(
-        f"{IMAGE_NAME}-ramdisk", _read(files.ramdisk), disk_format="ari", container_format="ari", **public
+        f"{name}-ramdisk", _read(files.ramdisk), disk_format="ari", container_format="ari", **public
     )
     await cloud.upload_image(
-        f"{IMAGE_NAME}-disk", _read(files.disk), disk_format="qcow2", container_format="bare", **public
+        f"{name}-disk", _read(files.disk), disk_format="qcow2", container_format="bare", **properties, **public
     )
     await cloud.upload_image(
-        IMAGE_NAME,
+        name,
         _read(files.blank),
         disk_format="ami",
         container_format="ami",
         kernel_id=kernel,
         ramdisk_id=ramdisk,
         os_command_line=files.command_line,
+        **properties,
         **public,
     )
 

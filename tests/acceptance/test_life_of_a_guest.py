@@ -3,7 +3,6 @@
 import asyncio
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -109,17 +108,9 @@ async def cannot_be_given_a_password(web: LinuxServer) -> None:
     """There is no agent in it that would set one: the action says so, and the server stays as it is."""
     await web.act("changePassword", {"adminPass": "s3cret"})
     await web.becomes("ACTIVE")
-    action = await last_action(web)
+    action = await web.last_action()
     assert action["action"] == "changePassword"
     assert "because QEMU guest agent is not enabled" in action["message"]
-
-
-async def last_action(web: LinuxServer) -> dict[str, Any]:
-    """What was ordered last, with its events."""
-    (latest, *_) = (await web.cloud.ask("GET", f"{web.url}/os-instance-actions"))["instanceActions"]
-    answer = await web.cloud.ask("GET", f"{web.url}/os-instance-actions/{latest['request_id']}")
-    action: dict[str, Any] = answer["instanceAction"]
-    return action
 
 
 async def becomes_images(cloud: LinuxCloud, web: LinuxServer) -> str:

@@ -113,6 +113,13 @@ class LinuxServer:
         """The same, once the counter of boots on its disk is at so many and it serves."""
         return await self.says(f"guest: boot {times}\n", "guest: ready")
 
+    async def last_action(self) -> Shown:
+        """What was ordered last, with its events."""
+        (latest, *_) = (await self.cloud.ask("GET", f"{self.url}/os-instance-actions"))["instanceActions"]
+        answer = await self.cloud.ask("GET", f"{self.url}/os-instance-actions/{latest['request_id']}")
+        action: Shown = answer["instanceAction"]
+        return action
+
     async def keeps_its_file(self, *, boots: int) -> None:
         """It boots for this time, and has the file of the first."""
         assert "keepsake" in files(await self.boots(boots))
@@ -144,9 +151,11 @@ class LinuxCloud:
         answer = await self.client.ask("POST", f"{self.client.compute}/flavors", json={"flavor": facts})
         return str(answer["flavor"]["id"])
 
-    async def boot(self, name: str, flavor: str, image: str = "", **more: object) -> LinuxServer:
-        """A new server, once it is active."""
-        data = base64.b64encode(USER_DATA.encode()).decode()
+    async def boot(
+        self, name: str, flavor: str, image: str = "", script: str = USER_DATA, **more: object
+    ) -> LinuxServer:
+        """A new server, once it is active; `script` is what it does at its first boot."""
+        data = base64.b64encode(script.encode()).decode()
         made = await self.client.boot(name, image or self.image, flavor, networks="auto", user_data=data, **more)
         server = LinuxServer(self.client, made)
         await server.becomes("ACTIVE")
@@ -160,12 +169,14 @@ async def linux_cloud(state_dir: Path, settings: str, *arguments: str) -> AsyncI
     path.write_text(settings)
     flags = ["--config", str(path), "--port-base", "0", *arguments]
     async with detached(flags, state_dir) as config, connect(admin(config)) as client:
-        yield LinuxCloud(client, await _guest_image(client), state_dir)
+        yield LinuxCloud(client, str((await image_named(client, GUEST_IMAGE))["id"]), state_dir)
 
 
-async def _guest_image(client: OpenStack) -> str:
-    url = f"{client.image}/images?name={GUEST_IMAGE}&status=active"
+async def image_named(client: OpenStack, name: str) -> Shown:
+    """The image, once it is there."""
+    url = f"{client.image}/images?name={name}&status=active"
     async with asyncio.timeout(PATIENCE):
         while not (images := (await client.ask("GET", url))["images"]):
             await asyncio.sleep(_PAUSE)
-    return str(images[0]["id"])
+    image: Shown = images[0]
+    return image

@@ -68,6 +68,24 @@ find_config_drive() {
   return 1
 }
 
+# qemu-guest-agent, where it is packed and the host gave it its port. The password that it has set is kept on the disk.
+start_agent() {
+  [ -x /bin/qemu-ga ] || return
+  echo 'root:x:0:0:root:/root:/bin/sh' >/etc/passwd
+  if [ -f /disk/shadow ]; then
+    cp /disk/shadow /etc/shadow
+    say "root has the password of an earlier boot"
+  else
+    echo 'root:*:20000:0:99999:7:::' >/etc/shadow
+  fi
+  for port in /sys/class/virtio-ports/*; do
+    [ -f "$port/name" ] && read -r name <"$port/name" || continue
+    [ "$name" = org.qemu.guest_agent.0 ] || continue
+    qemu-ga -m virtio-serial -p "/dev/${port##*/}" -t /run -f /run/qemu-ga.pid -l /run/qemu-ga.log &
+    say "agent started"
+  done
+}
+
 asks_metadata_service() {
   case " $(cat /proc/cmdline) " in *" metadata "*) return ;; esac
   return 1
@@ -198,6 +216,7 @@ load_modules
 mount_disk
 count_boots
 describe
+start_agent
 id=
 if ! asks_metadata_service && find_config_drive; then
   read_config_drive

@@ -26,8 +26,8 @@ class Entry(Value, frozen=True, kw_only=True):
     device: tuple[int, int] = (0, 0)
 
 
-def build_initramfs(busybox: Path, modules: Iterable[Module]) -> bytes:
-    """Busybox with all its names, the modules in the order of loading, and init.sh as /init; gzipped, always the same bytes."""
+def build_initramfs(busybox: Path, modules: Iterable[Module], more: Iterable[Entry] = ()) -> bytes:
+    """Busybox with all its names, the modules in the order of loading, init.sh as /init, and `more`; gzipped, always the same bytes."""
     entries = [Entry(name=name, mode=stat.S_IFDIR | 0o755) for name in _DIRECTORIES]
     entries.append(Entry(name="dev/console", mode=stat.S_IFCHR | 0o600, device=(5, 1)))
     entries.append(Entry(name="bin/busybox", mode=stat.S_IFREG | 0o755, data=busybox.read_bytes()))
@@ -37,6 +37,7 @@ def build_initramfs(busybox: Path, modules: Iterable[Module]) -> bytes:
         name = f"lib/modules/{number:02}-{module.name}.ko"
         entries.append(Entry(name=name, mode=stat.S_IFREG | 0o644, data=module.data))
     entries.append(Entry(name="init", mode=stat.S_IFREG | 0o755, data=init_script()))
+    entries += more
     packed = io.BytesIO()
     with gzip.GzipFile("", "wb", _LEVEL, packed, mtime=0) as stream:
         stream.write(archive(entries))

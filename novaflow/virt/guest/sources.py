@@ -37,14 +37,14 @@ def find_sources(downloads: Path, say: Say, root: Path = Path("/")) -> Sources:
     kernels = installed_kernels(root) or installed_kernels(downloads / "kernel")
     if not kernels:
         say("fetching a Linux kernel package")
-        kernels = installed_kernels(_unpack(_kernel_packages(), downloads / "kernel"))
+        kernels = installed_kernels(unpack(_kernel_packages(), downloads / "kernel"))
     if not kernels:
         raise CannotBuild("no Linux kernel can be read here: apt-get install linux-image-cloud-amd64")
     release, kernel = kernels[0]
     busybox = static_busybox(root) or static_busybox(downloads / "busybox")
     if busybox is None:
         say("fetching the package busybox-static")
-        busybox = static_busybox(_unpack(["busybox-static"], downloads / "busybox"))
+        busybox = static_busybox(unpack(["busybox-static"], downloads / "busybox"))
     if busybox is None:
         raise CannotBuild("no static busybox is here: apt-get install busybox-static")
     modules = kernel.parent.parent / "lib" / "modules" / release
@@ -63,16 +63,7 @@ def static_busybox(root: Path = Path("/")) -> Path | None:
     return next((root / name for name in _BUSYBOXES if (root / name).is_file() and is_static(root / name)), None)
 
 
-def _kernel_packages() -> list[str]:
-    """The concrete packages behind the first kernel meta-package that this distribution has."""
-    for name in _KERNEL_PACKAGES:
-        found = _CONCRETE.findall(_run(["apt-cache", "depends", "--recurse", "--no-recommends", "--no-suggests", name]))
-        if found:
-            return sorted(set(found))
-    raise CannotBuild(f"apt knows none of the packages {', '.join(_KERNEL_PACKAGES)}: run apt-get update")
-
-
-def _unpack(packages: list[str], directory: Path) -> Path:
+def unpack(packages: list[str], directory: Path) -> Path:
     """Download and unpack Debian packages, without installing them and without root. They appear all at once, and stay."""
     work = directory.with_name(f"{directory.name}.{os.getpid()}")
     shutil.rmtree(work, ignore_errors=True)
@@ -84,6 +75,15 @@ def _unpack(packages: list[str], directory: Path) -> Path:
     shutil.rmtree(directory, ignore_errors=True)
     work.rename(directory)
     return directory
+
+
+def _kernel_packages() -> list[str]:
+    """The concrete packages behind the first kernel meta-package that this distribution has."""
+    for name in _KERNEL_PACKAGES:
+        found = _CONCRETE.findall(_run(["apt-cache", "depends", "--recurse", "--no-recommends", "--no-suggests", name]))
+        if found:
+            return sorted(set(found))
+    raise CannotBuild(f"apt knows none of the packages {', '.join(_KERNEL_PACKAGES)}: run apt-get update")
 
 
 def _run(command: list[str], directory: Path | None = None) -> str:
