@@ -20,6 +20,7 @@ _NOT_DRAWN: Final = {
     Event.RESET_TO_ACTIVE,
     Event.RESET_TO_ERROR,
     Event.DELETE_ORDERED,
+    Event.LIVE_MIGRATION_CANCELLED,
 }
 _COLOURS: Final = {
     Vm.BUILDING: "#8d99ae",

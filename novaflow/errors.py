@@ -225,6 +225,18 @@ class TaskSuperseded(NovaflowError):
 
 
 @dataclass(eq=False, kw_only=True)
+class OrderAborted(NovaflowError):
+    """Whoever ordered it does not want it any more, and it was not too late."""
+
+    code = "order_aborted"
+    status = HTTPStatus.CONFLICT
+    text = "task {task_id} of server {server_id} was aborted"
+
+    server_id: str
+    task_id: str
+
+
+@dataclass(eq=False, kw_only=True)
 class BuildGivenUp(NovaflowError):
     """A build was started on a host again and again and never ended, as one that makes its worker die would be."""
 
@@ -305,6 +317,7 @@ REGISTRY: Final[dict[str, type[NovaflowError]]] = {
         NeverActive,
         IllegalTransition,
         TaskSuperseded,
+        OrderAborted,
         BuildGivenUp,
         NoValidHost,
         ImageRefused,

@@ -150,6 +150,7 @@ class Failure(TaskStep, frozen=True, kw_only=True):
     may_retry: bool = False
     is_broken: bool = False  # the guest is of no use any more
     is_undone: bool = False  # of a move: the guest is again where and as it was before
+    is_aborted: bool = False  # of a live migration: that is why
     build: BuildInstance | None = None
     move: MoveServer | None = None
 

@@ -170,6 +170,10 @@ class Event(StrEnum):
     REVERTED = "reverted"
     REVERTED_OFF = "reverted_off"  # it was stopped before: it is switched off again
     LIVE_MIGRATED = "live_migrated"  # the server is its new host's
+    ABORT_WANTED = (
+        "abort_wanted"  # an administrator does not want the live migration any more: its source has still to hear it
+    )
+    LIVE_MIGRATION_CANCELLED = "live_migration_cancelled"  # that is why it ended
     SNAPSHOT_STARTED = "snapshot_started"
     UPLOAD_WANTED = "upload_wanted"
     UPLOAD_STARTED = "upload_started"
@@ -377,6 +381,9 @@ _LIVE_RULES = (
     Rule(Event.REBUILT_OFF,         _state(Vm.STOPPED, Task.REBUILD_SPAWNING), _state(Vm.ACTIVE, Task.POWERING_OFF)),
     Rule(Event.REVERTED_OFF,        _state(Vm.RESIZED, Task.RESIZE_REVERTING), _state(Vm.ACTIVE, Task.POWERING_OFF)),
     Rule(Event.CONFIRMED_OFF,       _state(Vm.RESIZED, Task.RESIZE_CONFIRMING), SHUTOFF),
+    # a live migration that is aborted
+    *(Rule(Event.ABORT_WANTED,      _state(vm, Task.MIGRATING), _state(vm, Task.MIGRATING)) for vm in (Vm.ACTIVE, Vm.PAUSED)),
+    *(Rule(Event.LIVE_MIGRATION_CANCELLED, _state(vm, Task.MIGRATING), _state(vm)) for vm in (Vm.ACTIVE, Vm.PAUSED)),
     # a server changes hosts in the middle of a task
     *(Rule(Event.EVACUATION_PLACED, _state(vm, Task.REBUILDING), _state(vm, Task.REBUILDING))
       for vm in (Vm.ACTIVE, Vm.STOPPED, Vm.ERROR)),

@@ -4,9 +4,13 @@ Its id fences every later write about the server (novaflow/db/servers.py); the i
 """
 
 from datetime import datetime
+from typing import Final
 
 from novaflow.models import BuildPlan, Flavor, Value
 from novaflow.states import Vm
+
+ABORTING: Final = "aborting"
+"""The status of a live migration that is not wanted any more and whose source has still to end it. Nova has no word for it: running."""
 
 
 class TaskParams(Value, frozen=True, kw_only=True, omit_defaults=True):
@@ -35,7 +39,9 @@ class Migration(Value, frozen=True, kw_only=True):
     server_id: str
     task_id: str
     type: str  # resize, migration, live-migration, evacuation
-    status: str  # accepted, pre-migrating, migrating, post-migrating, finished, confirming, confirmed, reverting, reverted, completed, error, done
+    # accepted, pre-migrating, migrating, post-migrating, finished, confirming, confirmed, reverting, reverted, aborting, cancelled, completed,
+    # error, done
+    status: str
     source_host: str
     old_flavor: Flavor
     new_flavor: Flavor

@@ -97,10 +97,17 @@ class Failures:
             return await self._of_preparation(ask, ask.move, assignment)
         if move.type == EVACUATION:  # what it was is lost with its host
             return await self._advance(ask, Event.BROKEN, ask.fault, None)
-        state = await self._end(ask, ask.fault, None)
+        state = await self._end_move(ask, task)
         if task is Task.MIGRATING and move.dest_host is not None:
             await self._clear_destination(ask, move.dest_host)
         return state
+
+    async def _end_move(self, ask: Failure, task: Task) -> State:
+        if ask.is_aborted and task is Task.MIGRATING:  # as was wanted: no fault
+            return await self._servers.advance(
+                ask.server_id, ask.task_id, Event.LIVE_MIGRATION_CANCELLED, told_by=ask.host, power=ask.power
+            )
+        return await self._end(ask, ask.fault, None)
 
     async def _of_preparation(self, ask: Failure, move: MoveServer, assignment: Assignment) -> State:
         if move.attempt >= self._settings.max_attempts:

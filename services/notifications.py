@@ -48,10 +48,22 @@ _NAMES: Final = {
     Task.SOFT_DELETING: "soft_delete", Task.RESTORING: "restore", Task.DELETING: "delete",
 }
 # fmt: on
+_INTERFERENCE: Final = {
+    Event.ABORT_WANTED: ("live.migration.abort.start",),
+    Event.LIVE_MIGRATION_CANCELLED: (
+        "live_migration._rollback.start",
+        "live_migration._rollback.end",
+        "live.migration.abort.end",
+    ),
+}
+"""What Nova tells of a live migration that an administrator does not let go its way: that has no `.end` of its own then."""
 
 
 def told_of(moved: Transition) -> Iterator[tuple[str, str]]:
     """The types of event of a transition, each with its priority, in the order they happened."""
+    if moved.event in _INTERFERENCE:
+        yield from ((PREFIX + name, INFO) for name in _INTERFERENCE[moved.event])
+        return
     before, after = _doing(moved.before), _doing(moved.after)
     if before and moved.event in _FAILURES:
         yield f"{PREFIX}{before}.error", ERROR

@@ -11,12 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from novaflow.db import moving, usages, volumes
 from novaflow.db.standing import Standing, counts, usage_of
 from novaflow.states import Event, State, Vm
+from novaflow.tasks import ABORTING
 
 _STATUS: Final = {
     Event.RESIZE_MIGRATING: "migrating",
     Event.RESIZE_MIGRATED: "post-migrating",
     Event.RESIZE_ROLLED_BACK: "reverting",
     Event.RESIZED: "finished",
+    Event.ABORT_WANTED: ABORTING,
 }
 _BEGINNING: Final = {Event.CONFIRM_ORDERED: "confirming", Event.REVERT_ORDERED: "reverting"}
 _HANDING_OVER: Final = frozenset({Event.RESIZE_MIGRATED, Event.LIVE_MIGRATED, Event.EVACUATION_PLACED})
@@ -31,7 +33,7 @@ _ENDING: Final = {
     Event.REBUILT_OFF: "done",
     Event.DELETED: "error",
 }
-_GIVING_UP: Final = frozenset({Event.FAILED, Event.BROKEN})
+_GIVING_UP: Final = {Event.FAILED: "error", Event.BROKEN: "error", Event.LIVE_MIGRATION_CANCELLED: "cancelled"}
 EVENTS: Final = frozenset({*_STATUS, *_HANDING_OVER, *_HANDING_BACK, *_ENDING, *_GIVING_UP})
 
 
@@ -69,7 +71,7 @@ async def follow(connection: AsyncConnection, event: Event, server: Standing, af
         # A confirm or a revert that failed leaves the server resized, with all that a resized server holds.
         await moving.set_status(connection, move.migration, _STATUS[Event.RESIZED], now)
     elif event in _GIVING_UP:
-        await moving.give_up(connection, move, server, now)
+        await moving.give_up(connection, move, server, now, _GIVING_UP[event])
 
 
 async def recount(connection: AsyncConnection, server: Standing, after: State) -> None:

@@ -23,7 +23,7 @@ from novaflow.errors import TaskSuperseded
 from novaflow.models import Flavor
 from novaflow.quotas import Usage
 from novaflow.states import Task, Vm
-from novaflow.tasks import Migration
+from novaflow.tasks import ABORTING, Migration
 
 RESIZE: Final = "resize"
 MIGRATION: Final = "migration"
@@ -32,6 +32,7 @@ EVACUATION: Final = "evacuation"
 IN_FLIGHT: Final = (
     "accepted",
     "pre-migrating",
+    ABORTING,
     "migrating",
     "post-migrating",
     "finished",
@@ -225,13 +226,15 @@ async def end(connection: AsyncConnection, move: Move, server: Standing, status:
         await usages.release_servers(connection, spare, project_id=server.project_id, user_id=server.user_id)
 
 
-async def give_up(connection: AsyncConnection, move: Move, server: Standing, now: datetime) -> None:
+async def give_up(
+    connection: AsyncConnection, move: Move, server: Standing, now: datetime, status: str = "error"
+) -> None:
     """The move is over without success: a server that was on its way is where it was before."""
     if is_on_its_way(server, move.migration):
         move = await hand_back(connection, move, now)
         old = move.migration.old_flavor
         server = replace(server, host=move.migration.source_host, vcpus=old.vcpus, ram_mb=old.ram_mb)
-    await end(connection, move, server, "error", now)
+    await end(connection, move, server, status, now)
 
 
 def beyond(migration: Migration, *, vcpus: int, ram_mb: int) -> Usage:

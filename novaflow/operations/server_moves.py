@@ -10,18 +10,17 @@ from novaflow import guards
 from novaflow.db import accompaniments
 from novaflow.db.migration_records import MigrationQuery, Migrations
 from novaflow.db.moving import EVACUATION, LIVE
-from novaflow.errors import Invalid, Missing, NotFound, WrongState
-from novaflow.messages import LIVE_MIGRATION_ABORT, LIVE_MIGRATION_FORCE_COMPLETE, ServerOrder
+from novaflow.errors import Invalid, Missing, NotFound, TaskSuperseded, WrongState
+from novaflow.messages import LIVE_MIGRATION_ABORT, LIVE_MIGRATION_FORCE_COMPLETE
 from novaflow.models import Context, Server
 from novaflow.operations.rights import admin_only
 from novaflow.operations.server_orders import ServerOrders, host_of, order_of
 from novaflow.states import Event, Task
-from novaflow.tasks import Migration
-from rpc.procedure import Cast
+from novaflow.tasks import ABORTING, Migration
 
 _LIVE_RULE: Final = "os_compute_api:os-migrate-server:migrate_live"
 _MIGRATIONS_RULE: Final = "os_compute_api:servers:migrations:{}"
-_LIVE_STATUS: Final = {"accepted": "queued", "pre-migrating": "running"}
+_LIVE_STATUS: Final = {"accepted": "queued", "pre-migrating": "running", ABORTING: "running"}
 IN_PROGRESS: Final = ("queued", "preparing", "running", "post-migrating")
 
 
@@ -89,24 +88,33 @@ class ServerMoves:
         return move
 
     async def abort(self, context: Context, server_id: str, migration_id: int) -> None:
-        """Let a server stay where it is. Raises WrongState, Missing, Invalid when it is too late."""
+        """Let a server stay where it is. Raises WrongState, Missing, Invalid when it is too late.
+
+        It is recorded first, so that a source that dies before it has stopped does not go on with it afterwards.
+        """
         admin_only(context, _MIGRATIONS_RULE.format("delete"))
         server = await self._migrating(context, server_id, "abort live migration")
         try:
-            await self._interfere(context, server, migration_id, "abort live migration", LIVE_MIGRATION_ABORT)
+            move = await self._running(server, migration_id, "abort live migration")
         except NotFound:
             said = f"Migration {migration_id} not found for instance {server.id}"
             raise Missing(reason=said) from None
+        try:
+            await self._orders.servers.advance(server.id, server.task_id or "", Event.ABORT_WANTED)
+        except TaskSuperseded:  # it ended this moment
+            raise _not_migrating(await self._orders.get(context, server_id), "abort live migration") from None
+        await self._orders.send(LIVE_MIGRATION_ABORT.at(move.source_host), order_of(context, server))
 
     async def force_complete(self, context: Context, server_id: str, migration_id: int) -> None:
         """Stop a server that changes faster than it can be copied, so that it arrives. Raises WrongState, Invalid."""
         admin_only(context, _MIGRATIONS_RULE.format("force_complete"))
         server = await self._migrating(context, server_id, "force_complete")
         try:
-            await self._interfere(context, server, migration_id, "force complete", LIVE_MIGRATION_FORCE_COMPLETE)
+            move = await self._running(server, migration_id, "force complete")
         except NotFound:
             said = f"Migration {migration_id} not found for instance {server.id}"
             raise Invalid(reason=said) from None
+        await self._orders.send(LIVE_MIGRATION_FORCE_COMPLETE.at(move.source_host), order_of(context, server))
 
     async def list(self, context: Context, query: MigrationQuery, status: str | None = None) -> Sequence[Migration]:
         """All moves of all servers that answer to the query."""
@@ -142,21 +150,22 @@ class ServerMoves:
         server = await self._orders.get(context, server_id)
         guards.refuse_locked(context, server)
         if server.task is not Task.MIGRATING:
-            state = str(server.task.wire)
-            raise WrongState(action=action, server_id=server.id, attribute="task_state", state=state)
+            raise _not_migrating(server, action)
         return server
 
-    async def _interfere(
-        self, context: Context, server: Server, migration_id: int, method: str, procedure: Cast[ServerOrder]
-    ) -> None:
-        """Tell the source, which is at it. Raises NotFound, Invalid for a move that has not begun or is over."""
+    async def _running(self, server: Server, migration_id: int, method: str) -> Migration:
+        """The live migration that its source is at. Raises NotFound, Invalid for one that has not begun or is over."""
         move = await self._migrations.get(server.id, migration_id)
         if move.type != LIVE or status_of(move) != "running":
             raise Invalid(
                 reason=f"Migration {migration_id} state of instance {server.id} is {status_of(move)}."
                 f" Cannot {method} while the migration is in this state."
             )
-        await self._orders.send(procedure.at(move.source_host), order_of(context, server))
+        return move
+
+
+def _not_migrating(server: Server, action: str) -> WrongState:
+    return WrongState(action=action, server_id=server.id, attribute="task_state", state=str(server.task.wire))
 
 
 def status_of(move: Migration) -> str:

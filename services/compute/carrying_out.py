@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from novaflow.errors import GuestFailed, NotFound, NovaflowError, TaskSuperseded
+from novaflow.errors import GuestFailed, NotFound, NovaflowError, OrderAborted, TaskSuperseded
 from novaflow.messages import MoveServer, ServerOrder
 from novaflow.models import Server
 from novaflow.states import Event, Power
@@ -139,6 +139,7 @@ async def _fail(job: Job, error: Exception) -> None:
             may_retry=is_hosts_fault(error),
             is_broken=job.is_broken or power in job.broken_when or (job.puts_back and not is_undone),
             is_undone=job.puts_back and is_undone,
+            is_aborted=isinstance(error, OrderAborted),
         )
     except TaskSuperseded:
         log.info("server %s was taken over while task %s failed", job.ask.server_id, job.ask.task_id)

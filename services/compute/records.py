@@ -130,6 +130,7 @@ class Records:
         may_retry: bool = False,
         is_broken: bool = False,
         is_undone: bool = False,
+        is_aborted: bool = False,
     ) -> NewState:
         """The action failed; the guest is in `power` now. Of a move, see novaflow.messages.Failure."""
         report = Failure(
@@ -142,6 +143,7 @@ class Records:
             may_retry=may_retry,
             is_broken=is_broken,
             is_undone=is_undone,
+            is_aborted=is_aborted,
             move=order if isinstance(order, MoveServer) else None,
         )
         return await self._ask(REPORT_FAILURE, report)

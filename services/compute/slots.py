@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from novaflow.errors import GuestFailed, NovaflowError, TaskSuperseded
+from novaflow.errors import NovaflowError, OrderAborted, TaskSuperseded
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class Slot:
     async def unless_taken_over(self, work: Coroutine[Any, Any, T]) -> T:
         """Do `work`; raises TaskSuperseded at once, with `work` cancelled, when another task takes the server over.
 
-        The same when the order is aborted, with GuestFailed.
+        The same when the order is aborted, with OrderAborted.
         """
         if refusal := self._given_up():
             work.close()
@@ -69,7 +69,7 @@ class Slot:
         if self._taken_over.is_set():
             return TaskSuperseded(server_id=self.server_id, task_id=self.task_id)
         if self.is_aborted:
-            return GuestFailed(operation="the task", server_id=self.server_id, reason="it was aborted")
+            return OrderAborted(server_id=self.server_id, task_id=self.task_id)
         return None
 
 

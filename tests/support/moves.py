@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import select
 
-from novaflow.config import Conductor
+from novaflow.config import Conductor, Notifications
 from novaflow.db import accompaniments
 from novaflow.db.moving import EVACUATION, LIVE, MIGRATION, RESIZE
 from novaflow.db.quotas import Quotas
@@ -187,14 +187,16 @@ async def exact(world: Cloud, *, quota: tuple[int, int, int] | None = None) -> N
 
 
 @asynccontextmanager
-async def two_hosts(directory: Path, *names: str, down_time: float = 10.0, **more: Any) -> AsyncIterator[Cloud]:
+async def two_hosts(
+    directory: Path, *names: str, down_time: float = 10.0, tells: bool = False, **more: Any
+) -> AsyncIterator[Cloud]:
     """A cloud whose hosts (two, unless they are named) are processes of their own, with short leases: any of them may be killed.
 
-    One that is away for `down_time` seconds is given no servers.
+    One that is away for `down_time` seconds is given no servers. `tells`: with notifications.
     """
     compute = msgspec.structs.replace(settings().compute, service_down_time=down_time)
     conductor = Conductor(task_lease=0.4, recovery_interval=0.1, task_attempts=8)
-    config = settings(conductor=conductor, compute=compute)
+    config = settings(conductor=conductor, compute=compute, notifications=Notifications(enabled=tells))
     async with cloud(directory, config, services=("conductor", "scheduler"), **more) as world:
         for name in names or ("a", "b"):
             await world.add_host(name)

@@ -7,7 +7,7 @@ an order that finds the guest gone from its source only asks the destination to 
 import logging
 from typing import Final
 
-from novaflow.errors import GuestFailed, NotFound, ServiceUnavailable, TaskSuperseded
+from novaflow.errors import GuestFailed, NotFound, OrderAborted, ServiceUnavailable, TaskSuperseded
 from novaflow.messages import (
     POST_LIVE_MIGRATION,
     PRE_LIVE_MIGRATION,
@@ -17,6 +17,7 @@ from novaflow.messages import (
     ServerOrder,
 )
 from novaflow.states import Event, Power, Task
+from novaflow.tasks import ABORTING
 from novaflow.virt.driver import Incoming
 from rpc.bus import Bus
 from rpc.errors import CallTimeout, RemoteFailure, Unroutable
@@ -50,20 +51,22 @@ class LiveMigration:
         if turn.server.task is not Task.MIGRATING or destination is None:
             return
         if await self._driver.power(turn.server.id) is not Power.NOSTATE:
-            incoming = await self._prepared(turn, destination)
-            await self._hand_over(turn, incoming)
+            if turn.migration.status == ABORTING:  # before this order came, or before a crash
+                turn.job.slot.abort()
+            await self._hand_over(turn, destination)
         self._host.told.pop(turn.server.id, None)
         turn.job.is_broken = True  # if the destination has not got it, nobody has
         await self._bus.call(POST_LIVE_MIGRATION.at(destination), turn.order, timeout=PREPARED_WITHIN)
         await self._records.progress(turn.job.ask, Event.LIVE_MIGRATED)
 
-    async def _hand_over(self, turn: Turn, incoming: Incoming) -> None:
+    async def _hand_over(self, turn: Turn, destination: str) -> None:
         """An abort that comes too late aborts nothing: the guest is gone from here, and its move goes on."""
         try:
+            incoming = await turn.job.unless_taken_over(self._prepared(turn, destination))
             with turn.job.hop("migrate"):
                 await turn.job.unless_taken_over(self._driver.migrate(turn.server.id, incoming))
-        except GuestFailed:
-            if not turn.job.slot.is_aborted or await self._driver.power(turn.server.id) is not Power.NOSTATE:
+        except OrderAborted:
+            if await self._driver.power(turn.server.id) is not Power.NOSTATE:
                 raise
 
     async def _prepared(self, turn: Turn, destination: str) -> Incoming:

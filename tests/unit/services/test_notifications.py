@@ -32,7 +32,7 @@ def test_an_action_that_is_accepted_has_started(rule: Rule) -> None:
     ids=lambda r: f"{r.event} of {r.before}",
 )
 def test_a_task_that_is_over_has_ended_or_failed(rule: Rule) -> None:
-    (over,) = told(rule.event, rule.before, rule.after)
+    *_, over = told(rule.event, rule.before, rule.after)
     is_failure = rule.event in (Event.FAILED, Event.BROKEN, Event.BUILD_FAILED)
 
     assert over[0].endswith(".error" if is_failure else ".end")
@@ -96,6 +96,21 @@ def test_taking_a_server_off_the_shelf_is_one_thing() -> None:
     )
 
     assert off == back == ["unshelve.start", "unshelve.end"]
+
+
+def test_a_live_migration_that_is_aborted_is_told_as_nova_tells_it() -> None:
+    assert walk(
+        Event.LIVE_MIGRATION_ORDERED,
+        Event.ABORT_WANTED,
+        Event.LIVE_MIGRATION_CANCELLED,
+        start=state_of("active", ""),
+    ) == [
+        "live_migration.start",
+        "live.migration.abort.start",
+        "live_migration._rollback.start",
+        "live_migration._rollback.end",
+        "live.migration.abort.end",
+    ]
 
 
 def test_a_delete_that_takes_over_ends_what_was_going_on() -> None:

@@ -199,6 +199,9 @@ async def test_a_live_migration_is_aborted_or_forced_at_its_source(world: World)
 
     orders = [(await world.order())[0], (await world.order())[0]]
     assert (forced.status, aborted.status) == (HTTPStatus.ACCEPTED, HTTPStatus.ACCEPTED)
+    assert (await world.api.get(path, version="2.23"))["migration"][
+        "status"
+    ] == "running"  # until its source has heard it
     assert orders == [LIVE_MIGRATION_FORCE_COMPLETE.method, LIVE_MIGRATION_ABORT.method]
     assert world.heard_at == [HOST, HOST]
 
