@@ -26,6 +26,7 @@ from services.private.libvirtd import LibvirtdFailed
 from services.private.libvirtds import PrivateLibvirtds
 from services.private.mariadb import DatabaseFailed, PrivateMariaDB
 from services.private.rabbitmq import BrokerFailed, PrivateRabbitMQ
+from services.private_files import write_private
 from services.supervisor import Child, supervised
 
 LOCK: Final = "lock"  # held, and naming the process, while a cloud runs
@@ -185,7 +186,7 @@ def addresses(config: Config) -> dict[str, str]:
 
 def _write_up(config: Config, pids: dict[str, int | None]) -> None:
     facts = {"pid": os.getpid(), "processes": pids, "addresses": addresses(config)}
-    settings.write_private(Path(config.state_dir).absolute() / UP, json.dumps(facts, indent=1) + "\n")
+    write_private(Path(config.state_dir).absolute() / UP, json.dumps(facts, indent=1) + "\n")
 
 
 def admin_password(config: Config) -> str:
@@ -216,4 +217,4 @@ clouds:
     identity_api_version: "3"
     interface: "public"
 """
-    return settings.write_private(Path(config.state_dir).absolute() / "clouds.yaml", text)
+    return write_private(Path(config.state_dir).absolute() / "clouds.yaml", text)

@@ -5,8 +5,6 @@ the processes that it starts, and the other commands, find it.
 """
 
 import os
-import socket
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +15,8 @@ from novaflow.config import Config, load
 from novaflow.errors import Invalid
 from services.broker import with_whole_paths
 from services.bus_settings import bus_settings
+from services.ports import free_ports
+from services.private_files import write_private
 
 EFFECTIVE: Final = "effective.toml"
 PORTS: Final = 6  # that a cloud listens on
@@ -89,31 +89,12 @@ def with_ports(config: Config, base: int) -> Config:
     )
 
 
-def free_ports(host: str, count: int) -> list[int]:
-    """`count` different TCP ports nobody listens on now."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((host, 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-
-
 def save(config: Config) -> Path:
     """Write the effective configuration into the state directory, readable by the owner alone, with paths that hold from everywhere."""
     directory = Path(config.state_dir).absolute()
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     pinned = msgspec.structs.replace(config, state_dir=str(directory), bus=with_whole_paths(config.bus))
     return write_private(directory / EFFECTIVE, tomli_w.dumps(msgspec.to_builtins(pinned)))
-
-
-def write_private(path: Path, text: str) -> Path:
-    """Replace `path` by `text`, with mode 0600 from the first byte on."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    fresh.replace(path)
-    return path
 
 
 def running_config(state_dir: Path) -> Config:

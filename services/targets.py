@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from services.settings import write_private
+from services.private_files import write_private
 
 DIRECTORY: Final = "metrics"  # below the state directory
 # Labels that begin with __meta are for relabelling; they are no part of a series.

@@ -13,7 +13,8 @@ import msgspec
 from novaflow.errors import Invalid
 from novaflow.identity.credentials import SERVICE_FILE, SERVICE_USER, Credentials
 from novaflow.identity.sealing import new_keys, rotated
-from services.kept_secrets import drafted, kept
+from services.kept_secrets import kept
+from services.private_files import write_private
 
 ADMIN_FILE: Final = "admin-password"
 SEALING_FILE: Final = "credential-keys"
@@ -49,7 +50,7 @@ def rotate_sealing_keys(state_dir: Path) -> None:
     sealing_keys(state_dir)
     with path.with_name(f".{path.name}.lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
-        drafted(path, rotated(path.read_text())).replace(path)
+        write_private(path, rotated(path.read_text()))
 
 
 def _new_password() -> str:

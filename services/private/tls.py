@@ -1,6 +1,5 @@
 """Certificates of a private broker: an authority of its own, the broker's certificate, and one for its clients."""
 
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -12,6 +11,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from services.private_files import write_private
 
 _VALID: Final = timedelta(days=397)
 _SKEW: Final = timedelta(hours=1)  # of clocks that do not agree
@@ -42,14 +43,14 @@ class PrivateTls:
         tls = cls(root.absolute())
         key = ec.generate_private_key(ec.SECP256R1())
         authority = _Authority(key, _authority_certificate(key))
-        _write(tls.ca_file, authority.certificate.public_bytes(Encoding.PEM))
+        write_private(tls.ca_file, authority.certificate.public_bytes(Encoding.PEM).decode())
         for name, purpose, cert_file, key_file in (
             ("broker", ExtendedKeyUsageOID.SERVER_AUTH, tls.cert_file, tls.key_file),
             ("client", ExtendedKeyUsageOID.CLIENT_AUTH, tls.client_cert_file, tls.client_key_file),
         ):
             own = ec.generate_private_key(ec.SECP256R1())
-            _write(cert_file, authority.sign(own, name, purpose).public_bytes(Encoding.PEM))
-            _write(key_file, own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+            write_private(cert_file, authority.sign(own, name, purpose).public_bytes(Encoding.PEM).decode())
+            write_private(key_file, own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
         return tls
 
     @property
@@ -133,10 +134,3 @@ def _begun(name: str, issuer: x509.Name | None, key: ec.EllipticCurvePrivateKey)
         .not_valid_after(now + _VALID)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
-
-
-def _write(path: Path, pem: bytes) -> None:
-    """Nobody else can read it, not even for a moment."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(pem)

@@ -20,6 +20,7 @@ from novaflow.lab.openstack import Credentials, OpenStack, connect
 from novaflow.quotas import QuotaLimits
 from services import settings
 from services.cloud import ORDER
+from services.ports import free_ports
 from services.spans import read
 from services.supervisor import Child, supervised
 from tests.support.balancer import balanced
@@ -59,7 +60,7 @@ def _lines(path: Path) -> list[str]:
 async def scaled_out(directory: Path, bus: str, queues: str, database: str) -> AsyncIterator[ScaledOut]:
     """Two of every service on one broker and one database. The environment must hold NOVAFLOW_SERVICE_PASSWORD."""
     async with AsyncExitStack() as stack:
-        ports = settings.free_ports("127.0.0.1", _PORTS * len(MACHINES))
+        ports = free_ports("127.0.0.1", _PORTS * len(MACHINES))
         of_service = [ports[number::_PORTS] for number in range(_PORTS)]
         urls = [f"http://127.0.0.1:{await stack.enter_async_context(balanced(each))}" for each in of_service]
         configs = [

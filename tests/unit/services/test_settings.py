@@ -125,16 +125,6 @@ def test_what_is_saved_is_read_again_and_nobody_elses_business(tmp_path: Path) -
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_a_private_file_replaces_a_public_one_by_a_private_one(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_text("old")
-    path.chmod(0o644)
-
-    settings.write_private(path, "new")
-
-    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("new", 0o600)
-
-
 def test_a_directory_without_a_cloud_says_how_to_start_one(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="novaflow up --state-dir"):
         settings.running_config(tmp_path)

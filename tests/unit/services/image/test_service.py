@@ -1,7 +1,6 @@
 """The service as a process runs it."""
 
 import shutil
-import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,22 +13,18 @@ from novaflow.db.images import Images
 from novaflow.db.images_uploads import ImageUploads
 from novaflow.images.image import Image, Status
 from services.image.service import image
+from services.ports import free_ports
 from services.runtime import opened
 from services.web import PortTaken
 
 ID = "6c2b7d2e-1bfb-4c2c-8b06-c4e3ed5ab0a2"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def config(migrated_sqlite: Path, tmp_path: Path) -> Config:
     shutil.copy(migrated_sqlite, tmp_path / "novaflow.sqlite")
-    return Config(state_dir=str(tmp_path), image=ImageSettings(port=free_port()), identity=Identity(port=free_port()))
+    image_port, identity_port = free_ports("127.0.0.1", 2)
+    return Config(state_dir=str(tmp_path), image=ImageSettings(port=image_port), identity=Identity(port=identity_port))
 
 
 async def test_it_tells_its_versions_and_admits_nobody_while_identity_is_away(config: Config) -> None:
