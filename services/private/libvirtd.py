@@ -10,24 +10,22 @@ import asyncio
 import os
 import pwd
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
 import uuid
-from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from novaflow.virt.libvirt.embed import CannotEmbed, shortened
+from services.ports import accepts
 from services.private import keeper
+from services.private.process import POLL, STOP_TIMEOUT, bare_environment, installed, until_ready
+from services.private.startable import Startable
 
 LONGEST_ROOT: Final = 25  # leaves room for /libvirt/qemu/channel/target/domain-<id>-<name>/org.qemu.guest_agent.0
-_POLL: Final = 0.02  # seconds
-_START_TIMEOUT: Final = 60.0
-_STOP_TIMEOUT: Final = 30.0
+_START_TIMEOUT: Final = 60.0  # seconds
 _SOMEBODY: Final = "nobody"  # who root is inside the namespace: libvirt insists on a user that has a name
 _PORTS: Final = 64  # of each kind per daemon
 # Each daemon only knows which ports its own guests will take, so that two that start guests at the same time would choose the same.
@@ -55,12 +53,13 @@ class LibvirtdFailed(Exception):
     """The private libvirtd is not installed or did not start; says why."""
 
 
-class PrivateLibvirtd:
+class PrivateLibvirtd(Startable):
     """One daemon below `root`, a directory of its own that keeps the definitions of its guests."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
         self._short = self._root
+        self._log = self._root / "libvirtd.log"
         self._keeper: subprocess.Popen[bytes] | None = None
         self._pid: int | None = None
 
@@ -101,11 +100,11 @@ class PrivateLibvirtd:
         assert kept_by.stdin and kept_by.stdout  # noqa: S101, PT018 - asked for
         kept_by.stdin.close()
         kept_by.stdout.close()
-        deadline = time.monotonic() + _STOP_TIMEOUT
+        deadline = time.monotonic() + STOP_TIMEOUT
         while kept_by.poll() is None and time.monotonic() < deadline:
-            await asyncio.sleep(_POLL)
+            await asyncio.sleep(POLL)
         if kept_by.poll() is None:
-            raise LibvirtdFailed(f"the guests of {self._root} did not end within {_STOP_TIMEOUT:g} s")
+            raise LibvirtdFailed(f"the guests of {self._root} did not end within {STOP_TIMEOUT:g} s")
         if self._short != self._root:
             self._short.unlink(missing_ok=True)
 
@@ -113,18 +112,9 @@ class PrivateLibvirtd:
         """End the daemon as a crash would. Its guests go on."""
         if (pid := self.pid) is not None:
             os.kill(pid, signal.SIGKILL)
-            async with asyncio.timeout(_STOP_TIMEOUT):
+            async with asyncio.timeout(STOP_TIMEOUT):
                 while self.pid is not None:
-                    await asyncio.sleep(_POLL)
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
+                    await asyncio.sleep(POLL)
 
     @property
     def _socket(self) -> Path:
@@ -148,7 +138,7 @@ class PrivateLibvirtd:
         )
 
     def _keep(self) -> "subprocess.Popen[bytes]":
-        with (self._root / "libvirtd.log").open("ab") as output:
+        with self._log.open("ab") as output:
             return subprocess.Popen(
                 [sys.executable, "-I", "-S", keeper.__file__, *as_somebody(), program()],
                 env=self._environment(),
@@ -159,8 +149,7 @@ class PrivateLibvirtd:
             )
 
     def _environment(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
-        return kept | {
+        return bare_environment() | {
             "HOME": str(self._short / "home"),
             "XDG_CONFIG_HOME": str(self._short),
             "XDG_CACHE_HOME": str(self._short / "cache"),
@@ -168,25 +157,19 @@ class PrivateLibvirtd:
         }
 
     async def _until_ready(self) -> None:
-        deadline = time.monotonic() + _START_TIMEOUT
-        while not await _answers(self._socket):
-            if self.pid is None:
-                raise LibvirtdFailed(f"libvirtd ended: {self._last_words()}")
-            if time.monotonic() > deadline:
-                raise LibvirtdFailed(f"libvirtd did not answer within {_START_TIMEOUT:g} s: {self._last_words()}")
-            await asyncio.sleep(_POLL)
-
-    def _last_words(self) -> str:
-        lines = (self._root / "libvirtd.log").read_text(errors="replace").splitlines()
-        return " / ".join(line.strip() for line in lines[-4:] if line.strip()) or "it said nothing"
+        await until_ready(
+            "libvirtd",
+            lambda: accepts(asyncio.open_unix_connection(self._socket)),
+            lambda: None if self.pid is not None else "ended",
+            log=self._log,
+            seconds=_START_TIMEOUT,
+            failure=LibvirtdFailed,
+        )
 
 
 def program() -> str:
     """Where libvirtd is; raises LibvirtdFailed."""
-    path = shutil.which("libvirtd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-    if path is None:
-        raise LibvirtdFailed("libvirtd is not installed (on Debian and Ubuntu: apt-get install libvirt-daemon)")
-    return path
+    return installed("libvirtd", package="libvirt-daemon", failure=LibvirtdFailed)
 
 
 def as_somebody() -> list[str]:
@@ -213,14 +196,3 @@ def _order(kept_by: "subprocess.Popen[bytes]") -> int:
         return int(kept_by.stdout.readline())
     except (OSError, ValueError) as error:
         raise LibvirtdFailed("the keeper of libvirtd died") from error
-
-
-async def _answers(path: Path) -> bool:
-    try:
-        _, writer = await asyncio.open_unix_connection(path)
-    except OSError:
-        return False
-    writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()
-    return True

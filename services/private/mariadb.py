@@ -9,18 +9,19 @@ import asyncio
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
-_POLL: Final = 0.02  # seconds
-_START_TIMEOUT: Final = 60.0
-_STOP_TIMEOUT: Final = 30.0
+from services.ports import close, free_ports
+from services.private.process import OwnProcess, end_of, installed
+from services.private.startable import Startable
+from services.private_files import write_private
+
+_START_TIMEOUT: Final = 60.0  # seconds
+_LOOPBACK: Final = "127.0.0.1"
 _USER: Final = "novaflow"
 _DATABASE: Final = "novaflow"
 _LONGEST_SOCKET: Final = 100  # characters; the kernel takes 107
@@ -52,7 +53,7 @@ class DatabaseFailed(Exception):
     """The private MariaDB is not installed, did not start, or did not do as told; says why."""
 
 
-class PrivateMariaDB:
+class PrivateMariaDB(Startable):
     """One server below `root`, a directory of its own that keeps its data. The port is chosen once.
 
     Not `durable`: what was committed survives a crash of the server, but not one of the machine.
@@ -61,10 +62,10 @@ class PrivateMariaDB:
     def __init__(self, root: Path, *, durable: bool = True) -> None:
         self._root = root.absolute()
         self._durable = durable
-        self._port = _free_port()
+        (self._port,) = free_ports(_LOOPBACK, 1)
         self._password = secrets.token_hex(16)
         self._socket_dir: Path | None = None
-        self._server: subprocess.Popen[bytes] | None = None
+        self._server: OwnProcess | None = None
 
     @property
     def url(self) -> str:
@@ -73,7 +74,7 @@ class PrivateMariaDB:
 
     def url_of(self, database: str) -> str:
         """The same for a database of another name, which the user may create."""
-        return f"mysql+asyncmy://{_USER}:{self._password}@127.0.0.1:{self._port}/{database}"
+        return f"mysql+asyncmy://{_USER}:{self._password}@{_LOOPBACK}:{self._port}/{database}"
 
     @property
     def port(self) -> int:
@@ -83,7 +84,7 @@ class PrivateMariaDB:
     @property
     def pid(self) -> int | None:
         """The server's process; None when it does not run."""
-        return None if self._server is None or self._server.poll() is not None else self._server.pid
+        return None if self._server is None else self._server.pid
 
     async def start(self) -> None:
         """Start the server, creating its data at first, and wait until it takes connections; raises DatabaseFailed."""
@@ -94,10 +95,10 @@ class PrivateMariaDB:
         if not (self._root / "data" / "mysql").is_dir():
             await asyncio.to_thread(self._install)
         account = self._root / "account.sql"
-        _write_private(account, _ACCOUNT.format(database=_DATABASE, user=_USER, password=self._password))
+        write_private(account, _ACCOUNT.format(database=_DATABASE, user=_USER, password=self._password))
         self._server = self._spawn(account)
         try:
-            await self._until_ready(self._server)
+            await self._server.until(partial(_greets, self._port), _START_TIMEOUT)
         except BaseException:
             await self.kill9()
             raise
@@ -107,11 +108,8 @@ class PrivateMariaDB:
     async def stop(self) -> None:
         """End the server cleanly; by force if it does not end in time."""
         if self._server is not None:
-            self._server.terminate()
-            deadline = time.monotonic() + _STOP_TIMEOUT
-            while self._server.poll() is None and time.monotonic() < deadline:
-                await asyncio.sleep(_POLL)
-        await self.kill9()
+            await self._server.end()
+            self._server = None
         if self._socket_dir is not None:
             shutil.rmtree(self._socket_dir, ignore_errors=True)
             self._socket_dir = None
@@ -120,22 +118,12 @@ class PrivateMariaDB:
         """End the server as a crash would. Its data stays as it is."""
         if self._server is not None:
             self._server.kill()
-            self._server.wait()
             self._server = None
 
     async def restart(self) -> None:
         """Start the server again, after ending it cleanly if it runs."""
         await self.stop()
         await self.start()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
 
     @property
     def _tmpdir(self) -> Path:
@@ -164,12 +152,11 @@ class PrivateMariaDB:
         except subprocess.TimeoutExpired:
             raise DatabaseFailed(f"mariadb-install-db did not end within {_START_TIMEOUT:g} s") from None
         if done.returncode != 0:
-            raise DatabaseFailed(f"mariadb-install-db: {_end_of(done.stdout + done.stderr)}")
+            raise DatabaseFailed(f"mariadb-install-db: {end_of(done.stdout + done.stderr)}")
         unfinished.rename(self._root / "data")
 
-    def _spawn(self, account: Path) -> "subprocess.Popen[bytes]":
+    def _spawn(self, account: Path) -> OwnProcess:
         command = [
-            *_bound_to_us(),
             program("mariadbd"),
             "--no-defaults",
             f"--datadir={self._root / 'data'}",
@@ -182,15 +169,8 @@ class PrivateMariaDB:
             *_SETTINGS,
             *(() if self._durable else _NOT_DURABLE),
         ]
-        with (self._root / "mariadb.log").open("ab") as output:
-            return subprocess.Popen(
-                command,
-                cwd=self._root,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        log = self._root / "mariadb.log"
+        return OwnProcess("MariaDB", command, log=log, cwd=self._root, failure=DatabaseFailed)
 
     def _socket(self) -> Path:
         """Nobody here uses it, but the server insists on one, with a short path."""
@@ -201,27 +181,11 @@ class PrivateMariaDB:
             self._socket_dir = Path(tempfile.mkdtemp(prefix="novaflow-"))
         return self._socket_dir / "socket"
 
-    async def _until_ready(self, server: "subprocess.Popen[bytes]") -> None:
-        deadline = time.monotonic() + _START_TIMEOUT
-        while not await _greets(self._port):
-            if server.poll() is not None:
-                raise DatabaseFailed(f"MariaDB ended with status {server.returncode}: {self._last_words()}")
-            if time.monotonic() > deadline:
-                raise DatabaseFailed(f"MariaDB did not answer within {_START_TIMEOUT:g} s: {self._last_words()}")
-            await asyncio.sleep(_POLL)
-
-    def _last_words(self) -> str:
-        return _end_of((self._root / "mariadb.log").read_text(errors="replace"))
-
-
-def _end_of(text: str) -> str:
-    return " / ".join(line.strip() for line in text.splitlines()[-8:] if line.strip()) or "it said nothing"
-
 
 async def _greets(port: int) -> bool:
     """Whether a server on this port starts to talk, as MySQL's do; listening alone is not enough."""
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection(_LOOPBACK, port)
     except OSError:
         return False
     try:
@@ -229,39 +193,14 @@ async def _greets(port: int) -> bool:
     except (OSError, TimeoutError):
         return False
     finally:
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+        await close(writer)
 
 
 def program(name: str) -> str:
     """Where an installed program is; raises DatabaseFailed."""
-    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-    if path is None:
-        raise DatabaseFailed(f"{name} is not installed (on Debian and Ubuntu: apt-get install mariadb-server)")
-    return path
+    return installed(name, package="mariadb-server", failure=DatabaseFailed)
 
 
 def _as_user() -> list[str]:
     """The server refuses to run as root unless told to."""
     return ["--user=root"] if os.geteuid() == 0 else []
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Nobody else can read it, not even for a moment."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-
-
-def _bound_to_us() -> list[str]:
-    """Have the kernel end the process when this one dies without a word, where util-linux is there to ask it."""
-    setpriv = shutil.which("setpriv")
-    return [] if setpriv is None else [setpriv, "--pdeathsig", "TERM", "--"]

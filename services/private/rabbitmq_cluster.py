@@ -9,10 +9,11 @@ import secrets
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
-from services.private.rabbitmq import BrokerFailed, PrivateRabbitMQ, free_ports
+from services.ports import free_ports
+from services.private.rabbitmq import BrokerFailed, PrivateRabbitMQ
+from services.private.startable import Startable
 
 # A node that sees only a minority stops serving instead of going its own way. Three nodes on one machine share its memory,
 # and the log of a quorum queue must not take half a gigabyte of each.
@@ -28,7 +29,7 @@ cluster_formation.classic_config.nodes.1 = {seed}
 """
 
 
-class PrivateCluster:
+class PrivateCluster(Startable):
     """`size` nodes below `root`, a directory of their own. The first is the one that the others join at their first start.
 
     Each of `nodes` may be killed, started and restarted by itself; to end them all, stop the cluster.
@@ -37,7 +38,7 @@ class PrivateCluster:
     def __init__(self, root: Path, size: int = 3) -> None:
         if size < 1:
             raise ValueError(f"size is {size}: a cluster has at least one node")
-        (epmd_port,) = free_ports(1)
+        (epmd_port,) = free_ports("127.0.0.1", 1)
         cookie, password = secrets.token_hex(16), secrets.token_hex(16)
         nodes: list[PrivateRabbitMQ] = []
         for number in range(1, size + 1):
@@ -92,16 +93,3 @@ class PrivateCluster:
             if node.pid is not None:
                 return await node.ctl(*arguments)
         raise BrokerFailed("no node of the cluster runs")
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.start()
-        except BaseException:
-            await self.stop()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
