@@ -10,15 +10,13 @@ from novaflow.volumes import VolumeSnapshot
 from services.api.openstack.frame import Api, context, empty, needs, read_body, reply
 from services.api.openstack.microversion import MIN
 from services.api.openstack.paging import window
-from services.api.openstack.schema import boolean, optional, record, text
-from services.api.openstack.times import microseconds
-from services.api.openstack.volumes import GONE, NAME, asks_for_all
+from services.api.openstack.schema import boolean, record, text
+from services.api.openstack.volumes import GONE, TITLES, asks_for_all, shown, titles
 
 _FIELDS: Final = record(
     {
         "volume_id": text(min_length=1, max_length=255),
-        "display_name": optional(NAME),
-        "display_description": optional(text(max_length=65535)),
+        **TITLES,
         "force": boolean,
     },
     required=("volume_id",),
@@ -49,8 +47,7 @@ async def _create(api: Api, request: web.Request) -> web.Response:
     made = await api.volume_snapshots.create(
         context(request),
         given["volume_id"],
-        name=given.get("display_name") or "",
-        description=given.get("display_description") or "",
+        **titles(given),
         may_be_in_use=given.get("force", False),
     )
     return reply({"snapshot": _shown(made)})
@@ -68,12 +65,4 @@ async def _delete(api: Api, request: web.Request) -> web.Response:
 
 
 def _shown(snapshot: VolumeSnapshot) -> dict[str, Any]:
-    return {
-        "id": snapshot.id,
-        "status": snapshot.status,
-        "size": snapshot.size_gb,
-        "createdAt": microseconds(snapshot.created_at),
-        "displayName": snapshot.name,
-        "displayDescription": snapshot.description,
-        "volumeId": snapshot.volume_id,
-    }
+    return {**shown(snapshot), "volumeId": snapshot.volume_id}

@@ -1,13 +1,14 @@
 """`/os-volumes`, until 2.36: Icehouse's door to volumes. Source: nova/api/openstack/compute/volumes.py."""
 
+from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from aiohttp import web
 
 from novaflow.operations.volumes import MOST_GB
-from novaflow.volumes import ATTACHED, Volume
+from novaflow.volumes import ATTACHED, Volume, VolumeSnapshot
 from services.api.openstack.frame import Api, context, empty, needs, read_body, reply
 from services.api.openstack.microversion import MIN, Version
 from services.api.openstack.paging import window
@@ -16,12 +17,16 @@ from services.api.openstack.times import microseconds
 
 GONE: Final[Version] = (2, 36)
 METADATA: Final = mapping(r"^[a-zA-Z0-9\-_:. ]{1,255}$", text(max_length=255))
-NAME: Final = text(max_length=255)
-_FIELDS: Final[dict[str, Check]] = {
-    "display_name": optional(NAME),
+_NAME: Final = text(max_length=255)
+# How volumes and snapshots are called.
+TITLES: Final[dict[str, Check]] = {
+    "display_name": optional(_NAME),
     "display_description": optional(text(max_length=65535)),
+}
+_FIELDS: Final[dict[str, Check]] = {
+    **TITLES,
     "size": optional(integer(1, MOST_GB)),
-    "availability_zone": optional(NAME),
+    "availability_zone": optional(_NAME),
     "snapshot_id": optional(text(max_length=255)),
     "metadata": optional(METADATA),
     "volume_type": anything,  # there is one
@@ -53,8 +58,7 @@ async def _create(api: Api, request: web.Request) -> web.Response:
         context(request),
         size_gb=given.get("size"),
         snapshot_id=given.get("snapshot_id"),
-        name=given.get("display_name") or "",
-        description=given.get("display_description") or "",
+        **titles(given),
         availability_zone=given.get("availability_zone"),
         metadata=given.get("metadata"),
     )
@@ -78,6 +82,30 @@ def asks_for_all(request: web.Request) -> bool:
     return request.query.get("all_tenants", "0").lower() in ("1", "true", "")
 
 
+class Titles(TypedDict):
+    """How a volume or a snapshot shall be called."""
+
+    name: str
+    description: str
+
+
+def titles(given: Mapping[str, Any]) -> Titles:
+    """What the values of TITLES mean."""
+    return Titles(name=given.get("display_name") or "", description=given.get("display_description") or "")
+
+
+def shown(one: Volume | VolumeSnapshot) -> dict[str, Any]:
+    """What a volume and a snapshot are shown with alike."""
+    return {
+        "id": one.id,
+        "status": one.status,
+        "size": one.size_gb,
+        "createdAt": microseconds(one.created_at),
+        "displayName": one.name,
+        "displayDescription": one.description,
+    }
+
+
 def attachment(volume: Volume) -> dict[str, Any]:
     """Whose disk a volume is; its id is the volume's."""
     return {
@@ -90,14 +118,9 @@ def attachment(volume: Volume) -> dict[str, Any]:
 
 def _shown(volume: Volume) -> dict[str, Any]:
     return {
-        "id": volume.id,
-        "status": volume.status,
-        "size": volume.size_gb,
+        **shown(volume),
         "availabilityZone": volume.availability_zone,
-        "createdAt": microseconds(volume.created_at),
         "attachments": [attachment(volume) if volume.status in ATTACHED else {}],
-        "displayName": volume.name,
-        "displayDescription": volume.description,
         "volumeType": None,
         "snapshotId": volume.snapshot_id,
         "metadata": volume.metadata,
