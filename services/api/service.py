@@ -14,6 +14,7 @@ from novaflow.db.ec2_signatures import Ec2Signatures
 from novaflow.db.ec2_tags import Ec2Tags
 from novaflow.db.flavors import Flavors
 from novaflow.db.floating_addresses import FloatingAddresses
+from novaflow.db.guest_passwords import GuestPasswords
 from novaflow.db.guest_plans import GuestPlans
 from novaflow.db.hosts import Hosts
 from novaflow.db.keypairs import KeyPairs
@@ -32,6 +33,7 @@ from novaflow.operations.aggregates import AggregateOperations
 from novaflow.operations.flavors import FlavorOperations
 from novaflow.operations.floating_addresses import FloatingAddressOperations
 from novaflow.operations.guest_facts import GuestFactOperations
+from novaflow.operations.guest_passwords import GuestPasswordOperations
 from novaflow.operations.hosts import HostOperations
 from novaflow.operations.images import ImageOperations, OwnImages
 from novaflow.operations.keypairs import KeyPairOperations
@@ -115,6 +117,7 @@ async def _serving(
                 FloatingAddresses(database, config.network.floating_cidr),
                 config,
             ),
+            passwords=resources.guest_passwords,
             clock=runtime.clock,
             secret=shared_secret(runtime.state_dir),
             requires_token=config.api.metadata_requires_token,
@@ -140,6 +143,7 @@ def assemble_ec2(api: Api, database: Database) -> Ec2Api:
         tags=Ec2Tags(database),
         servers=api.servers,
         boots=api.boots,
+        guest_passwords=api.guest_passwords,
         server_actions=api.server_actions,
         flavors=api.flavors,
         keypairs=api.keypairs,
@@ -188,6 +192,7 @@ def assemble(
             tracer=tracer,
             client_tokens=ClientTokens(database),
         ),
+        guest_passwords=GuestPasswordOperations(GuestPasswords(database), servers),
         server_actions=server_actions(
             ServerOrders(servers, hosts, bus, config, clock),
             images=images,

@@ -19,11 +19,13 @@ from novaflow.config import Config
 from novaflow.db.database import Database
 from novaflow.db.ec2_ids import INSTANCE, Ec2Ids
 from novaflow.db.floating_addresses import FloatingAddresses
+from novaflow.db.guest_passwords import GuestPasswords
 from novaflow.db.guest_plans import GuestPlans
 from novaflow.db.security_members import SecurityMembers
 from novaflow.db.servers import NewServer, Servers
 from novaflow.models import Context, Flavor, InjectedFile
 from novaflow.operations.guest_facts import GuestFactOperations
+from novaflow.operations.guest_passwords import MOST_BYTES, GuestPasswordOperations
 from novaflow.quotas import QuotaLimits
 from novaflow.virt.guest_facts import EC2_VERSIONS, OPENSTACK_VERSIONS
 from novaflow.virt.wire.frames import HOPS
@@ -60,6 +62,12 @@ class Service:
         async with self.http.request(method, f"{self.url}/{path}", headers=named) as answer:
             return answer.status, await answer.text()
 
+    async def post(self, data: bytes, *, version: str = "latest", server: str = "", method: str = "POST") -> int:
+        """Post a password as the first server, or as that one."""
+        url, named = f"{self.url}/openstack/{version}/password", signed(SECRET, server or self.first)
+        async with self.http.request(method, url, headers=named, data=data) as answer:
+            return answer.status
+
 
 async def server(database: Database, name: str) -> str:
     """A server that was just accepted."""
@@ -91,6 +99,7 @@ async def serve(database: Database, clock: Clock, *, requires_token: bool = Fals
     """Such a service."""
     metadata = Metadata(
         facts=facts_of(database),
+        passwords=GuestPasswordOperations(GuestPasswords(database), Servers(database, clock)),
         clock=clock,
         secret=SECRET,
         requires_token=requires_token,
@@ -213,6 +222,34 @@ async def test_where_tokens_are_required_ec2_tells_nothing_without(database: Dat
         assert (await service.get("latest/user-data", **{HEADER: token}))[0] == 200
 
 
+async def test_a_guest_posts_its_password_once(service: Service) -> None:
+    longest = b"e" * MOST_BYTES
+
+    assert await service.post(b"") == 200
+    assert await service.post(longest) == 200
+    assert await service.post(b"another") == 409
+    assert await service.post(longest) == 409
+    assert await service.get("openstack/2013-04-04/password") == (200, longest.decode())
+    assert await service.get("openstack/latest/password", server=service.second) == (200, "")
+
+
+async def test_of_many_passwords_at_once_one_is_kept(service: Service) -> None:
+    statuses = await asyncio.gather(*(service.post(b"password %d" % number) for number in range(8)))
+
+    assert sorted(statuses) == [200] + [409] * 7
+    kept = (await service.get("openstack/latest/password"))[1]
+    assert kept == f"password {statuses.index(200)}"
+
+
+async def test_what_is_too_large_or_no_text_is_no_password(service: Service) -> None:
+    assert await service.post(b"e" * (MOST_BYTES + 1)) == 400
+    assert await service.post(b"\xff\xfe") == 400
+    assert await service.post(b"early", version="2012-08-10") == 405
+    assert await service.post(b"put", method="PUT") == 400
+    assert await service.post(b"nobody's", server="another") == 404
+    assert await service.get("openstack/latest/password") == (200, "")
+
+
 @pytest.fixture
 async def guests(service: Service) -> AsyncIterator[list[Guest]]:
     """Both servers' guests, on a host that has just started."""
@@ -308,3 +345,11 @@ async def test_a_service_that_is_away_is_said_to_be(service: Service) -> None:
             await heard([wire])
             assert (await guest.ask(request("/latest/"))).startswith(b"HTTP/1.1 503")
         guest.close()
+
+
+async def test_a_password_comes_by_the_guests_wire(service: Service, guests: list[Guest]) -> None:
+    posted = request("/openstack/latest/password", "POST", **{"Content-Length": "9"}) + b"encrypted"
+
+    assert (await guests[1].ask(posted)).startswith(b"HTTP/1.1 200 OK")
+    assert await service.get("openstack/latest/password", server=service.second) == (200, "encrypted")
+    assert await service.get("openstack/latest/password") == (200, "")

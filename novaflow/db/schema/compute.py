@@ -73,6 +73,13 @@ server_builds: Final = table(
     Column("hints", JsonText(Hints), nullable=False),
 )
 
+# What a guest has encrypted for its owner and posted, once.
+guest_passwords: Final = table(
+    "guest_passwords",
+    Column("server_id", Uuid, primary_key=True),
+    Column("password", LongText, nullable=False),
+)
+
 # One row per transition. `id` is made before the first attempt to write it and sorts by time.
 server_history: Final = table(
     "server_history",

@@ -17,6 +17,7 @@ from novaflow.db.ec2_tags import Ec2Tags
 from novaflow.models import Context
 from novaflow.operations.flavors import FlavorOperations
 from novaflow.operations.floating_addresses import FloatingAddressOperations
+from novaflow.operations.guest_passwords import GuestPasswordOperations
 from novaflow.operations.images import ImageOperations
 from novaflow.operations.keypairs import KeyPairOperations
 from novaflow.operations.quotas import QuotaOperations
@@ -45,6 +46,7 @@ class Ec2Api:
     tags: Ec2Tags
     servers: ServerOperations
     boots: ServerBoot
+    guest_passwords: GuestPasswordOperations
     server_actions: ServerActions
     flavors: FlavorOperations
     keypairs: KeyPairOperations

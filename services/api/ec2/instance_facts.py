@@ -67,9 +67,10 @@ async def get_console_output(api: Ec2Api, call: Call) -> Answer:
 
 
 async def get_password_data(api: Ec2Api, call: Call) -> Answer:
-    """The password that the guest has encrypted for its owner; empty, since nothing here takes one from a guest."""
+    """The password that the guest has encrypted for its owner and posted; empty when it has not, or is gone."""
     instance = await one_named(api, call, call.params.text("InstanceId"))
-    return {"instanceId": instance.id, "timestamp": api.clock.now(), "passwordData": ""}
+    password = "" if instance.server.deleted_at else await api.guest_passwords.shown(call.context, instance.server.id)
+    return {"instanceId": instance.id, "timestamp": api.clock.now(), "passwordData": password}
 
 
 async def describe_instance_status(api: Ec2Api, call: Call) -> Answer:

@@ -12,11 +12,12 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from novaflow.clock import Clock
-from novaflow.errors import NotFound
+from novaflow.errors import Conflict, Invalid, NotFound
 from novaflow.operations.guest_facts import GuestFactOperations
+from novaflow.operations.guest_passwords import GuestPasswordOperations
 from services import guest_identity
 from services.api.metadata.tokens import HEADER, TTL_HEADER, is_good, make_token, read_ttl
-from services.api.metadata.tree import OPENSTACK, find
+from services.api.metadata.tree import OPENSTACK, find, is_password
 
 _TOKEN: Final = ["latest", "api", "token"]
 _READS: Final = (hdrs.METH_GET, hdrs.METH_HEAD)
@@ -29,6 +30,7 @@ class Metadata:
     """What the service needs. `requires_token`: EC2's facts are told to those alone who show one."""
 
     facts: GuestFactOperations
+    passwords: GuestPasswordOperations
     clock: Clock
     secret: bytes
     requires_token: bool
@@ -42,6 +44,8 @@ def create_app(service: Metadata, *, trace: Middleware) -> web.Application:
         path = [name for name in request.path.split("/") if name]
         if path == _TOKEN:
             return _token(request, service, server_id)
+        if is_password(path):
+            return await _password(request, service, server_id)
         if request.method not in _READS:
             raise web.HTTPMethodNotAllowed(request.method, _READS)
         if path[:1] != [OPENSTACK]:
@@ -74,6 +78,27 @@ def _token(request: web.Request, service: Metadata, server_id: str) -> web.Respo
     return web.Response(text=token, content_type=_PLAIN, headers={TTL_HEADER: str(seconds)})
 
 
+async def _password(request: web.Request, service: Metadata, server_id: str) -> web.Response:
+    """Posted once, and told (nova/api/metadata/password.py)."""
+    if request.method in _READS:
+        return web.Response(text=await service.passwords.told(server_id), content_type=_PLAIN)
+    if request.method != hdrs.METH_POST:
+        raise web.HTTPBadRequest(text="GET and POST only are supported.")
+    try:
+        await service.passwords.posted(server_id, await request.read())
+    except Conflict as error:
+        raise web.HTTPConflict(text=str(error)) from None
+    except Invalid as error:
+        raise web.HTTPBadRequest(text=str(error)) from None
+    except NotFound:
+        raise _no_server() from None
+    return web.Response(content_type=_PLAIN)
+
+
+def _no_server() -> web.HTTPNotFound:
+    return web.HTTPNotFound(text="There is no such server.")
+
+
 def _check_token(request: web.Request, service: Metadata, server_id: str) -> None:
     """One that is shown must be good, also where none is required."""
     token = request.headers.get(HEADER)
@@ -87,7 +112,7 @@ async def _told(service: Metadata, server_id: str, path: list[str]) -> web.Respo
     try:
         facts = await service.facts.get(server_id)
     except NotFound:
-        raise web.HTTPNotFound(text="There is no such server.") from None
+        raise _no_server() from None
     found = find(facts, path)
     if found is None:
         raise web.HTTPNotFound(text="There is nothing by this path.")

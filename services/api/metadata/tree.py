@@ -34,6 +34,15 @@ def find(facts: Facts, path: Sequence[str]) -> bytes | None:
     return _walk(_ec2(facts, path[0]), path[1:])
 
 
+def is_password(path: Sequence[str]) -> bool:
+    """Whether it is the file that a guest may write, too."""
+    return len(path) == 3 and (path[0], path[2]) == (OPENSTACK, PASSWORD) and _is_since_grizzly(path[1])
+
+
+def _is_since_grizzly(version: str) -> bool:
+    return version in (*OPENSTACK_VERSIONS, LATEST) and version >= GRIZZLY
+
+
 def _find_openstack(facts: Facts, path: Sequence[str]) -> bytes | None:
     if not path:
         return _lines([*OPENSTACK_VERSIONS, LATEST])
@@ -42,7 +51,7 @@ def _find_openstack(facts: Facts, path: Sequence[str]) -> bytes | None:
     if path[0] not in (*OPENSTACK_VERSIONS, LATEST):
         return None
     files: dict[str, object] = dict(openstack_files(facts, path[0]))
-    if path[0] >= GRIZZLY:
+    if _is_since_grizzly(path[0]):
         files[PASSWORD] = b""
     return _walk(files, path[1:])
 

@@ -19,6 +19,7 @@ from novaflow.operations.actions import ActionOperations
 from novaflow.operations.aggregates import AggregateOperations
 from novaflow.operations.flavors import FlavorOperations
 from novaflow.operations.floating_addresses import FloatingAddressOperations
+from novaflow.operations.guest_passwords import GuestPasswordOperations
 from novaflow.operations.hosts import HostOperations
 from novaflow.operations.images import ImageOperations
 from novaflow.operations.keypairs import KeyPairOperations
@@ -51,6 +52,7 @@ class Api:
     clock: Clock
     servers: ServerOperations
     boots: ServerBoot
+    guest_passwords: GuestPasswordOperations
     server_actions: ServerActions
     actions: ActionOperations
     flavors: FlavorOperations

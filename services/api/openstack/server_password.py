@@ -1,6 +1,6 @@
-"""`/servers/{id}/os-server-password`: the password that a guest encrypts for its owner and posts to the metadata service.
+"""`/servers/{id}/os-server-password`: the password that a guest has encrypted for its owner and posted to the metadata service.
 
-Ours takes none, so there is none to show. Source: nova/api/openstack/compute/server_password.py.
+Source: nova/api/openstack/compute/server_password.py.
 """
 
 from aiohttp import web
@@ -13,11 +13,10 @@ def routes(api: Api) -> list[web.RouteDef]:
     """Shown, and cleared."""
 
     async def show(request: web.Request) -> web.Response:
-        await api.servers.get(context(request), server_id_of(request))
-        return reply({"password": ""})
+        return reply({"password": await api.guest_passwords.shown(context(request), server_id_of(request))})
 
     async def clear(request: web.Request) -> web.Response:
-        await api.servers.get(context(request), server_id_of(request))
+        await api.guest_passwords.clear(context(request), server_id_of(request))
         return empty()
 
     path = "/servers/{id}/os-server-password"

@@ -8,6 +8,7 @@ import pytest
 
 from novaflow.db import ec2_ids
 from novaflow.db.ec2_ids import Ec2Ids
+from novaflow.db.guest_passwords import GuestPasswords
 from tests.support.ec2_door import Door, ec2_door
 from tests.support.server_world import World, server_world
 
@@ -75,3 +76,20 @@ async def test_an_instance_that_has_ended_is_told_of_but_nothing_is_done_to_it(w
     assert await door.refusal("modify_instance_attribute", DisableApiTermination={"Value": True}, **asked) == ended
     assert await door.refusal("create_image", Name="late", **asked) == ended
     assert await door.refusal("describe_instance_attribute", Attribute="userData", **asked) == ended
+
+
+async def test_the_password_that_a_guest_has_posted_is_told_until_the_instance_ends(world: World, door: Door) -> None:
+    server_id = await world.created()
+    instance = await instance_of(world, server_id)
+    assert (await door.ask("get_password_data", InstanceId=instance))["PasswordData"] == ""
+
+    await GuestPasswords(world.api.database).post(server_id, "encrypted")
+
+    told = await door.ask("get_password_data", InstanceId=instance)
+    assert (told["InstanceId"], told["PasswordData"]) == (instance, "encrypted")
+    assert await door.refusal("get_password_data", who="bob", InstanceId=instance) == (
+        "InvalidInstanceID.NotFound",
+        400,
+    )
+    await door.ask("terminate_instances", InstanceIds=[instance])
+    assert (await door.ask("get_password_data", InstanceId=instance))["PasswordData"] == ""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from novaflow.db.guest_passwords import GuestPasswords
 from novaflow.messages import REBUILD_INSTANCE, RESCUE_INSTANCE, SET_ADMIN_PASSWORD, PasswordOrder
 from novaflow.states import SHUTOFF, Task
 from novaflow.tasks import TaskParams
@@ -178,10 +179,18 @@ async def test_a_password_is_text_and_is_not_repeated(world: World, body: Any) -
     assert "x" * 20 not in reply.message
 
 
-async def test_there_is_no_password_that_a_guest_has_posted(world: World) -> None:
+async def test_the_password_that_a_guest_has_posted_is_its_owners_to_see_and_to_clear(world: World) -> None:
     server_id = await world.active()
     path = f"/servers/{server_id}/os-server-password"
-
+    passwords = GuestPasswords(world.api.database)
     assert await world.api.get(path, who="alice") == {"password": ""}
+
+    await passwords.post(server_id, "encrypted")
+
+    assert await world.api.get(path, who="alice") == {"password": "encrypted"}
+    for method in ("GET", "DELETE"):
+        assert (await world.api.ask(method, path, who="bob")).status == HTTPStatus.NOT_FOUND
     assert (await world.api.ask("DELETE", path, who="alice")).status == HTTPStatus.NO_CONTENT
-    assert (await world.api.ask("GET", path, who="bob")).status == HTTPStatus.NOT_FOUND
+    assert await world.api.get(path, who="alice") == {"password": ""}
+    await passwords.post(server_id, "another")
+    assert await world.api.get(path, who="alice") == {"password": "another"}
