@@ -85,6 +85,7 @@ class ImageFacts(Value, frozen=True, kw_only=True):
     status: str = "active"
     visibility: str = "private"
     owner: str = ""
+    created_at: datetime | None = None
     properties: dict[str, str] = {}
 
 

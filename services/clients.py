@@ -276,6 +276,7 @@ def read_facts(document: bytes) -> ImageFacts:
             "status": image["status"],
             "visibility": image["visibility"],
             "owner": image["owner"] or "",
+            "created_at": image["created_at"],
             "properties": properties,
         }
         return msgspec.convert(facts, ImageFacts)

@@ -37,6 +37,7 @@ class Glance:
             "min_disk": 0,
             "min_ram": 0,
             "checksum": "0" * 32,
+            "created_at": "2014-04-17T12:00:00Z",
             "os_hash_algo": "sha512",
             "os_hash_value": "0" * 128,
             "status": "active",

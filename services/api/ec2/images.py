@@ -21,7 +21,7 @@ from services.api.ec2.instance_views import tag_views
 from services.api.ec2.paging import paged
 from services.api.ec2.tag_rules import MAX_TAGS
 from services.api.ec2.volume_views import tags_asked
-from services.api.ec2.xml import Tree
+from services.api.ec2.xml import Tree, moment
 
 _KINDS: Final = {"aki": "kernel", "ari": "ramdisk"}  # by container format, which is the prefix of the id too
 _STATES: Final = {"active": "available", "queued": "pending", "saving": "pending", "importing": "pending"}
@@ -66,6 +66,7 @@ class Machine:
 
 _FIELDS: Final[Mapping[str, Field[Machine]]] = {
     "architecture": lambda image: [image.said("architecture", "x86_64")],
+    "creation-date": lambda image: [moment(image.facts.created_at)] if image.facts.created_at else [],
     "description": lambda image: [image.said("description")],
     "image-id": lambda image: [image.id],
     "image-type": lambda image: [image.kind],
@@ -173,6 +174,7 @@ def _view(image: Machine) -> Mapping[str, Tree]:
         "imageLocation": image.said("image_location", facts.name),
         "imageState": image.state,
         "imageOwnerId": facts.owner,
+        "creationDate": facts.created_at,
         "isPublic": image.is_public,
         "productCodes": [],
         "architecture": image.said("architecture", "x86_64"),

@@ -43,6 +43,7 @@ SHOWN = {
     "min_ram": 0,
     "checksum": "0" * 32,
     "os_hash_algo": None,
+    "created_at": "2014-04-17T12:00:00Z",
     "os_hash_value": None,
 }
 

@@ -20,7 +20,15 @@ KERNEL = "44444444-4444-4444-8444-444444444444"
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with server_world(tmp_path) as world:
-        world.glance.add(MINE, name="mine", visibility="private", owner=PROJECT, kernel_id=KERNEL, description="my own")
+        world.glance.add(
+            MINE,
+            name="mine",
+            visibility="private",
+            owner=PROJECT,
+            created_at="2013-10-17T12:00:00Z",
+            kernel_id=KERNEL,
+            description="my own",
+        )
         world.glance.add(THEIRS, name="theirs", visibility="private", owner=OTHER_PROJECT)
         world.glance.add(KERNEL, name="linux", container_format="aki", disk_format="aki")
         yield world
@@ -53,6 +61,7 @@ async def test_the_callers_images_and_public_ones_are_shown(world: World, door: 
         "my own",
     )
     assert mine["ImageId"] == await named(world, MINE)
+    assert mine["CreationDate"] == "2013-10-17T12:00:00.000Z"
     assert mine["KernelId"] == linux["ImageId"] == await named(world, KERNEL, "aki")
     assert (mine["ImageType"], linux["ImageType"]) == ("machine", "kernel")
 
@@ -63,6 +72,7 @@ async def test_images_are_found_by_id_owner_and_filter(world: World, door: Door)
     assert (await described(door, ImageIds=ids)).keys() == {"tiny", "mine"}
     assert (await described(door, Owners=["self"])).keys() == {"mine"}
     assert (await described(door, Filters=[{"Name": "name", "Values": ["li*", "mi?e"]}])).keys() == {"linux", "mine"}
+    assert (await described(door, Filters=[{"Name": "creation-date", "Values": ["2013-*"]}])).keys() == {"mine"}
     assert (await described(door, ExecutableUsers=["all"])).keys() == {"tiny", "linux"}
     unknown = await door.refusal("describe_images", ImageIds=[await named(world, THEIRS)])
     assert unknown == ("InvalidAMIID.NotFound", 400)
