@@ -9,6 +9,7 @@ from tests.support.cloud import TINY, Cloud
 from tests.support.gates import Broken
 from tests.support.moves import (
     cast_move,
+    deleted_at,
     exact,
     inside,
     killed,
@@ -138,14 +139,8 @@ async def test_a_server_that_is_deleted_while_it_is_evacuated_leaves_nothing(tmp
         (server,) = await world.boot()
         await world.processes[server.host or ""].kill()
 
-        async def delete() -> None:
-            await world.order(await world.server(server.id), "delete", settle=False)
+        await deleted_at(world, server, moment, move(world, server, "evacuate", settle=False))
 
-        with once(world, moment, delete) as done:
-            await move(world, server, "evacuate", settle=False)
-            await done.wait()
-
-        assert (await settled(world, server.id)).vm is Vm.DELETED
         await world.processes[server.host or ""].start()
         await nothing_left(world)
 

@@ -7,16 +7,18 @@ import pytest
 from novaflow.messages import ROLL_BACK_LIVE_MIGRATION, ServerOrder
 from novaflow.states import Power, Vm
 from services.compute.moving import live
-from tests.support.cloud import TINY, USER, Cloud
+from tests.support.cloud import TINY, USER
 from tests.support.gates import Broken, Gate
 from tests.support.moves import (
     cast_move,
+    deleted_at,
     exact,
     files_left,
     inside,
     killed,
     message,
     move,
+    no_files_left,
     nothing_left,
     once,
     other,
@@ -110,7 +112,7 @@ async def test_a_live_migration_that_fails_leaves_the_guest_where_it_goes_on(tmp
         assert (failed.vm, failed.host, failed.power) == (Vm.ACTIVE, server.host, Power.RUNNING)
         assert await message(world, server.id) == f"{operation} failed for {server.id}: the hypervisor is broken"
         assert inside(world, failed).memory == before.memory
-        await _is_clean(world)
+        await no_files_left(world)
         assert await statuses(world, server.id) == ["error"]
         assert await used(world, other(world, server.host)) == taken()
         await exact(world, quota=(1, 1, 512))
@@ -150,7 +152,7 @@ async def test_a_live_migration_whose_host_is_killed_ends_with_one_guest_that_re
         assert (ended.vm, ended.power) == (Vm.ACTIVE, Power.RUNNING)
         assert world.guests() == {server.id: [ended.host]}
         assert inside(world, ended).memory.boot_id == before.memory.boot_id
-        await _is_clean(world)
+        await no_files_left(world)
         assert await used(world, other(world, ended.host)) == taken()
         await exact(world, quota=(1, 1, 512))
 
@@ -160,14 +162,8 @@ async def test_a_server_that_is_deleted_while_it_migrates_live_leaves_nothing(tm
     async with two_hosts(tmp_path) as world:
         (server,) = await world.boot()
 
-        async def delete() -> None:
-            await world.order(await world.server(server.id), "delete", settle=False)
+        await deleted_at(world, server, moment, move(world, server, "live-migration", settle=False))
 
-        with once(world, moment, delete) as done:
-            await move(world, server, "live-migration", settle=False)
-            await done.wait()
-
-        assert (await settled(world, server.id)).vm is Vm.DELETED
         await nothing_left(world)
 
 
@@ -200,10 +196,3 @@ async def test_an_order_to_clear_up_that_comes_late_removes_no_guest_that_is_wan
         await world.quiet()
 
         assert world.guests() == {server.id: [moved.host]}
-
-
-async def _is_clean(world: Cloud) -> None:
-    async def is_clean() -> bool:
-        return files_left(world) == []
-
-    await world.until(is_clean)

@@ -12,10 +12,10 @@ from tests.support.cloud import USER, Cloud
 from tests.support.gates import Gate
 from tests.support.moves import (
     exact,
-    files_left,
     inside,
     killed,
     move,
+    no_files_left,
     once,
     other,
     settled,
@@ -164,10 +164,6 @@ async def _is_cancelled(world: Cloud, server: Server) -> None:
     assert (await states(world, server.id, "live-migration"))[-1] == "active/none"
     assert await statuses(world, server.id) == ["cancelled"]
     assert (await world.server(server.id)).fault is None
-
-    async def is_clean() -> bool:
-        return files_left(world) == []
-
-    await world.until(is_clean)
+    await no_files_left(world)
     assert await used(world, other(world, server.host)) == taken()
     await exact(world, quota=(1, 1, 512))

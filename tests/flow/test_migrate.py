@@ -10,11 +10,13 @@ from novaflow.states import Power, Vm
 from tests.support.cloud import TINY, Cloud
 from tests.support.moves import (
     confirm,
+    deleted_at,
     exact,
     files_left,
     inside,
     killed,
     move,
+    no_files_left,
     nothing_left,
     once,
     other,
@@ -137,11 +139,8 @@ async def test_a_server_that_is_deleted_while_it_migrates_leaves_nothing(tmp_pat
     async with two_hosts(tmp_path) as world:
         (server,) = await world.boot()
 
-        with once(world, moment, lambda: _delete(world, server)) as done:
-            await move(world, server, "migrate", settle=False)
-            await done.wait()
+        await deleted_at(world, server, moment, move(world, server, "migrate", settle=False))
 
-        assert (await settled(world, server.id)).vm is Vm.DELETED
         await nothing_left(world)
 
 
@@ -151,11 +150,10 @@ async def test_a_server_that_is_deleted_while_its_migration_ends_leaves_nothing(
         (server,) = await world.boot()
         await move(world, server, "migrate")
 
-        with once(world, moment, lambda: _delete(world, server)) as done:
-            await (confirm if moment in CONFIRMING else revert)(world, server, settle=False)
-            await done.wait()
+        await deleted_at(
+            world, server, moment, (confirm if moment in CONFIRMING else revert)(world, server, settle=False)
+        )
 
-        assert (await settled(world, server.id)).vm is Vm.DELETED
         await nothing_left(world)
 
 
@@ -176,10 +174,6 @@ async def _end_hurt(directory: Path, ending: Callable[..., Awaitable[Server]], m
         await _stands_alone(world, ended, content)
 
 
-async def _delete(world: Cloud, server: Server) -> None:
-    await world.order(await world.server(server.id), "delete", settle=False)
-
-
 async def _is_whole(world: Cloud, server: Server, content: str) -> None:
     """One guest with its own disk, on the host that the database names."""
     assert world.guests() == {server.id: [server.host]}
@@ -191,9 +185,5 @@ async def _is_whole(world: Cloud, server: Server, content: str) -> None:
 async def _stands_alone(world: Cloud, server: Server, content: str) -> None:
     """And nothing of its move on the other one."""
     await _is_whole(world, server, content)
-
-    async def is_clean() -> bool:
-        return files_left(world) == []
-
-    await world.until(is_clean)
+    await no_files_left(world)
     assert await used(world, other(world, server.host)) == taken()

@@ -13,6 +13,7 @@ from tests.support.actions import IMAGE, act, cast
 from tests.support.cloud import TINY, Cloud
 from tests.support.gates import Gate
 from tests.support.moves import (
+    deleted_at,
     exact,
     inside,
     killed,
@@ -101,15 +102,8 @@ async def test_an_unshelving_whose_host_is_killed_is_finished(tmp_path: Path, mo
 @pytest.mark.parametrize("moment", MOMENTS[:-1])
 async def test_a_server_that_is_deleted_while_it_is_unshelved_leaves_nothing(tmp_path: Path, moment: str) -> None:
     async with shelved(tmp_path) as (world, server, _):
+        await deleted_at(world, server, moment, act(world, server, "unshelve", settle=False, image_id=IMAGE))
 
-        async def delete() -> None:
-            await world.order(await world.server(server.id), "delete", settle=False)
-
-        with once(world, moment, delete) as done:
-            await act(world, server, "unshelve", settle=False, image_id=IMAGE)
-            await done.wait()
-
-        assert (await settled(world, server.id)).vm is Vm.DELETED
         await nothing_left(world)
 
 

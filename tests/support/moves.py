@@ -18,16 +18,10 @@ from novaflow.db import accompaniments
 from novaflow.db.moving import EVACUATION, LIVE, MIGRATION, RESIZE
 from novaflow.db.quotas import Quotas
 from novaflow.db.schema.compute import migrations, server_history
-from novaflow.messages import (
-    CONFIRM_RESIZE,
-    MOVE_SERVER,
-    REVERT_RESIZE,
-    MoveServer,
-    ServerOrder,
-)
+from novaflow.messages import CONFIRM_RESIZE, MOVE_SERVER, REVERT_RESIZE, MoveServer, ServerOrder
 from novaflow.models import Flavor, Server
 from novaflow.quotas import QuotaLimits, Usage
-from novaflow.states import Event
+from novaflow.states import Event, Vm
 from novaflow.virt.fake.guest import FakeGuest
 from rpc.tracing import Span
 from tests.support.cloud import USER, Cloud, cloud, settings
@@ -228,6 +222,27 @@ async def killed(world: Cloud, host: str) -> None:
     """End a host's process as by SIGKILL, and start it again."""
     await world.processes[host].kill()
     await world.processes[host].start()
+
+
+async def deleted_at(world: Cloud, server: Server, moment: str, during: Awaitable[object]) -> None:
+    """Have a server deleted at this moment of what is ordered meanwhile, and wait until it is."""
+
+    async def delete() -> None:
+        await world.order(await world.server(server.id), "delete", settle=False)
+
+    with once(world, moment, delete) as done:
+        await during
+        await done.wait()
+    assert (await settled(world, server.id)).vm is Vm.DELETED
+
+
+async def no_files_left(world: Cloud) -> None:
+    """Whatever moves have put on the hosts besides guests is removed."""
+
+    async def is_clean() -> bool:
+        return files_left(world) == []
+
+    await world.until(is_clean)
 
 
 async def nothing_left(world: Cloud) -> None:
