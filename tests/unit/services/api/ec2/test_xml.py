@@ -27,7 +27,7 @@ def test_every_kind_of_value_has_its_form() -> None:
     assert text == (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         '<DescribeThingsResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>req-1</requestId>'
-        "<set><item><name>a&lt;b</name></item><item /></set><none /><yes>true</yes><count>7</count>"
+        "<set><item><name>a&lt;b</name></item><item/></set><none/><yes>true</yes><count>7</count>"
         "<at>2014-04-17T12:00:00.123Z</at></DescribeThingsResponse>"
     )
 
