@@ -16,8 +16,7 @@ from aiormq.abc import FieldTable
 from rpc.bus import BusSettings
 from rpc.envelope import DEADLINE, ORIGIN, REASON, RETRIES, TRACEPARENT, Reply
 from rpc.transport import Assurance, Delivery, Message, dead_letters, destination, everyone
-from tests.support.bus import PATIENCE, PLACES, Answer, Ask, Log, MemoryPlace, Place, RabbitPlace, World, add_one, until
-from tests.support.bus import place as place_of
+from tests.support.bus import PATIENCE, Answer, Ask, Log, MemoryPlace, Place, RabbitPlace, World, add_one, until
 from tests.support.rabbitmq import RabbitMQ
 
 LIMIT = 300_000  # bytes a message may have here
@@ -25,11 +24,6 @@ SETTINGS = BusSettings(retries=1, retry_delay=0.01, drain_timeout=5.0, max_messa
 DEEP = b"[" * 100_000 + b"]" * 100_000
 
 Inject = Callable[..., Awaitable[None]]
-
-
-@pytest.fixture(params=PLACES)
-def place(request: pytest.FixtureRequest) -> Place:
-    return place_of(request.param, request.getfixturevalue)
 
 
 @pytest.fixture

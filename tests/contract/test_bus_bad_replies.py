@@ -14,15 +14,9 @@ from novaflow.errors import NotFound
 from rpc.bus import Bus, BusSettings
 from rpc.errors import BadMessage, CallTimeout, RemoteFailure
 from rpc.transport import Delivery, Message, Transport, destination, reply_queue
-from tests.support.bus import PLACES, Ask, Place, World, add_one, until
-from tests.support.bus import place as place_of
+from tests.support.bus import Ask, Place, World, add_one, until
 
 Forge = Callable[[dict[str, Any]], bytes]
-
-
-@pytest.fixture(params=PLACES)
-def place(request: pytest.FixtureRequest) -> Place:
-    return place_of(request.param, request.getfixturevalue)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from rpc.bus import Bus, BusSettings
 from rpc.errors import CallTimeout, NotConnected
 from tests.support.bus import PATIENCE, Answer, Ask, Log, RabbitPlace, World, add_one
+from tests.support.lasting import lasting
 from tests.support.rabbitmq import RabbitMQ
 
 RESTART = 60.0  # seconds a restarted broker may take
@@ -17,12 +18,8 @@ RESTART = 60.0  # seconds a restarted broker may take
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    node = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
-    asyncio.run(node.start())
-    try:
+    with lasting(RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))) as node:
         yield node
-    finally:
-        asyncio.run(node.stop())
 
 
 @pytest.fixture

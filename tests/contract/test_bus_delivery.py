@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from rpc.errors import BadMessage, Unroutable
-from tests.support.bus import Ask, Log, World, add_one, until
+from tests.support.bus import Ask, Crowd, Log, World, add_one, until
 
 
 async def test_a_message_for_a_host_reaches_that_host_alone(world: World) -> None:
@@ -99,22 +99,13 @@ async def test_casts_of_one_sender_arrive_in_order(world: World) -> None:
 
 
 async def test_no_more_messages_are_under_way_than_prefetch_allows(world: World) -> None:
-    running, most, done = 0, 0, Log()
-
-    async def work(ask: Ask) -> None:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0.005)
-        running -= 1
-        await done.note(ask.number)
-
-    await world.serve(do=work, settings=replace(world.settings, prefetch=4))
+    crowd = Crowd()
+    await world.serve(do=crowd, settings=replace(world.settings, prefetch=4))
     client = await world.bus()
     await asyncio.gather(*(client.cast(world.do, Ask(number=n)) for n in range(24)))
-    await done.until(lambda numbers: len(numbers) == 24)
+    await crowd.done.until(lambda numbers: len(numbers) == 24)
 
-    assert most == 4
+    assert crowd.most == 4
 
 
 async def test_a_message_over_the_limit_is_refused_where_it_is_sent(world: World) -> None:

@@ -7,13 +7,7 @@ import pytest
 
 from rpc.bus import BusSettings
 from rpc.errors import CallTimeout
-from tests.support.bus import PLACES, Answer, Ask, Log, Place, World, add_one, until
-from tests.support.bus import place as place_of
-
-
-@pytest.fixture(params=PLACES)
-def place(request: pytest.FixtureRequest) -> Place:
-    return place_of(request.param, request.getfixturevalue)
+from tests.support.bus import Answer, Ask, Crowd, Log, Place, World, add_one, until
 
 
 @pytest.fixture
@@ -114,19 +108,10 @@ async def test_a_message_in_work_is_gone_with_the_connection(world: World) -> No
 
 
 async def test_no_more_handlers_run_than_prefetch_allows_though_all_is_acknowledged(world: World) -> None:
-    running, most, done = 0, 0, Log()
-
-    async def work(ask: Ask) -> None:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0.005)
-        running -= 1
-        await done.note(ask.number)
-
-    await world.serve(do=work)
+    crowd = Crowd()
+    await world.serve(do=crowd)
     client = await world.bus()
     await asyncio.gather(*(client.cast(world.do, Ask(number=n)) for n in range(12)))
-    await done.until(lambda numbers: len(numbers) == 12)
+    await crowd.done.until(lambda numbers: len(numbers) == 12)
 
-    assert most == 3
+    assert crowd.most == 3

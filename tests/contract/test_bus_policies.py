@@ -8,7 +8,7 @@ import pytest
 from rpc.envelope import REASON, TRACEPARENT
 from rpc.settings import ProcedureSettings
 from rpc.transport import Assurance, Message, destination
-from tests.support.bus import Ask, Log, World, add_one, until
+from tests.support.bus import Ask, Crowd, Log, World, add_one, until
 
 ICEHOUSE = ProcedureSettings(delivery="icehouse")
 DURABLE = ProcedureSettings(delivery="durable")
@@ -84,23 +84,14 @@ async def test_a_procedures_own_budget_of_retries_holds(world: World) -> None:
 @pytest.mark.parametrize("delivery", ["durable", "icehouse"])
 async def test_no_more_handlers_of_a_procedure_run_than_it_allows(world: World, delivery: str) -> None:
     world.do = replace(world.do, settings=ProcedureSettings(concurrency=2, delivery=delivery))
-    running, most, done = 0, 0, Log()
-
-    async def work(ask: Ask) -> None:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0.005)
-        running -= 1
-        await done.note(ask.number)
-
-    await world.serve(do=work, add=add_one)
+    crowd = Crowd()
+    await world.serve(do=crowd, add=add_one)
     client = await world.bus()
     await asyncio.gather(*(client.cast(world.do, Ask(number=n)) for n in range(12)))
     assert (await client.call(world.add, Ask(number=1))).number == 2
 
-    assert sorted(await done.until(lambda numbers: len(numbers) == 12)) == list(range(12))
-    assert most == 2
+    assert sorted(await crowd.done.until(lambda numbers: len(numbers) == 12)) == list(range(12))
+    assert crowd.most == 2
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from rpc.transport import Transport
 from services.private.tls import PrivateTls
 from services.runtime import opened
 from tests.support.bus import PATIENCE, Answer, Ask, Log, RabbitPlace, World, add_one, until
+from tests.support.lasting import lasting
 from tests.support.rabbitmq import RabbitMQ
 
 SETTINGS = BusSettings(drain_timeout=5.0, retry_delay=0.02, publish_timeout=PATIENCE)
@@ -40,12 +41,8 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> PrivateTls:
 
 @pytest.fixture(scope="module")
 def node(files: PrivateTls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    node = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"), tls=files)
-    asyncio.run(node.start())
-    try:
+    with lasting(RabbitMQ(tmp_path_factory.mktemp("rabbitmq"), tls=files)) as node:
         yield node
-    finally:
-        asyncio.run(node.stop())
 
 
 @pytest.fixture

@@ -1,30 +1,13 @@
 """A deduplicating hook where messages really come twice: a lost connection, a second publish, another process."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
-import pytest
-
-from rpc.bus import BusSettings
 from rpc.dedup import Deduplicate, RecentIds
 from rpc.envelope import Envelope
 from rpc.hooks import Forward, Hook
 from rpc.transport import Assurance, Message, destination
-from tests.support.bus import PLACES, Answer, Ask, Log, Place, World, until
-from tests.support.bus import place as place_of
-
-
-@pytest.fixture(params=PLACES)
-def place(request: pytest.FixtureRequest) -> Place:
-    return place_of(request.param, request.getfixturevalue)
-
-
-@pytest.fixture
-async def world(place: Place) -> AsyncIterator[World]:
-    world = World(place, BusSettings(retries=2, retry_delay=0.02, drain_timeout=5.0))
-    yield world
-    await world.close()
+from tests.support.bus import Answer, Ask, Log, World, until
 
 
 async def repeated_by_a_lost_connection(world: World, hook: Hook, failures: int) -> tuple[Log, Log]:

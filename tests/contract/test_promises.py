@@ -14,6 +14,7 @@ from typing import Final
 import pytest
 
 from rpc.errors import CallTimeout, NotConnected
+from tests.support.lasting import lasting
 from tests.support.promise_messages import Plan, Work, transported
 from tests.support.promises import CALL_SLACK, PATIENCE, assert_promise_kept, load
 from tests.support.rabbitmq import RabbitMQ
@@ -28,12 +29,8 @@ several_seeds = pytest.mark.parametrize("seed", SEEDS)
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     """A node for the tests of this file, which kill it."""
-    node = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
-    asyncio.run(node.start())
-    try:
+    with lasting(RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))) as node:
         yield node
-    finally:
-        asyncio.run(node.stop())
 
 
 @several_seeds

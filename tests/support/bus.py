@@ -212,6 +212,23 @@ class Log:
         return self.numbers
 
 
+class Crowd:
+    """A handler that takes a moment, and how many of it ran at a time at the most."""
+
+    def __init__(self) -> None:
+        self.most = 0
+        self.done = Log()
+        self._running = 0
+
+    async def __call__(self, ask: Ask) -> None:
+        """Be one of them for a while."""
+        self._running += 1
+        self.most = max(self.most, self._running)
+        await asyncio.sleep(0.005)
+        self._running -= 1
+        await self.done.note(ask.number)
+
+
 async def until(true: Callable[[], bool]) -> None:
     """Wait for something that nothing announces."""
     async with asyncio.timeout(PATIENCE):

@@ -1,6 +1,5 @@
 """A real MariaDB for tests: one server per test session, a database per test."""
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator
 
@@ -9,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.private.mariadb import PrivateMariaDB
+from tests.support.lasting import lasting
 
 __all__ = ["mariadb", "mariadb_url", "own_mariadb"]
 
@@ -16,12 +16,8 @@ __all__ = ["mariadb", "mariadb_url", "own_mariadb"]
 @pytest.fixture(scope="session")
 def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateMariaDB]:
     """The session's server. Shared: tests that kill or restart a server take `own_mariadb`."""
-    server = PrivateMariaDB(tmp_path_factory.mktemp("mariadb"), durable=False)
-    asyncio.run(server.start())
-    try:
+    with lasting(PrivateMariaDB(tmp_path_factory.mktemp("mariadb"), durable=False)) as server:
         yield server
-    finally:
-        asyncio.run(server.stop())
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A real RabbitMQ for tests: one node per test session, a virtual host per test, and what may befall a broker."""
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -8,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from services.private.rabbitmq import PrivateRabbitMQ as RabbitMQ
+from tests.support.lasting import lasting
 
 __all__ = [
     "RabbitMQ",
@@ -23,12 +23,8 @@ __all__ = [
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     """The session's node. Shared: tests that kill or restart a node take `own_rabbitmq`."""
-    node = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
-    asyncio.run(node.start())
-    try:
+    with lasting(RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))) as node:
         yield node
-    finally:
-        asyncio.run(node.stop())
 
 
 @pytest.fixture(scope="session")

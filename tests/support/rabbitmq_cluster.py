@@ -1,23 +1,19 @@
 """A RabbitMQ cluster for tests: three nodes per test session, whole at the beginning of every test."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from services.private.rabbitmq_cluster import PrivateCluster as Cluster
+from tests.support.lasting import lasting
 
 __all__ = ["Cluster", "cluster"]
 
 
 @pytest.fixture(scope="session")
 def session_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
-    asyncio.run(cluster.start())
-    try:
+    with lasting(Cluster(tmp_path_factory.mktemp("cluster"))) as cluster:
         yield cluster
-    finally:
-        asyncio.run(cluster.stop())
 
 
 @pytest.fixture
