@@ -211,6 +211,15 @@ class Server(Value, frozen=True, kw_only=True):
         return self.state.status
 
 
+class Ec2Names(Value, frozen=True, kw_only=True):
+    """What EC2 calls a server and what it was made of: the ids of its API. Empty for what there is not."""
+
+    instance: str = ""
+    image: str = ""
+    kernel: str = ""
+    ramdisk: str = ""
+
+
 class BuildPlan(Value, frozen=True, kw_only=True):
     """All that a compute host needs to build one server."""
 
@@ -219,6 +228,7 @@ class BuildPlan(Value, frozen=True, kw_only=True):
     user_data: str = ""  # base64
     files: tuple[InjectedFile, ...] = ()
     public_key: str = ""
+    ec2: Ec2Names = Ec2Names()
 
     def __repr__(self) -> str:
         return f"BuildPlan(server_id={self.server.id!r})"

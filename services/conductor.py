@@ -10,8 +10,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
+import msgspec
+
 from novaflow.config import Config
 from novaflow.db.database import Database
+from novaflow.db.ec2_ids import Ec2Ids
+from novaflow.db.ec2_names import named
 from novaflow.db.hosts import Hosts
 from novaflow.db.ordered_images import OrderedImages
 from novaflow.db.quotas import Quotas
@@ -79,11 +83,14 @@ log = logging.getLogger(__name__)
 class Conductor:
     """Answers to the compute hosts."""
 
-    def __init__(self, bus: Bus, servers: Servers, hosts: Hosts, recovery: Recovery, config: Config) -> None:
+    def __init__(
+        self, bus: Bus, servers: Servers, hosts: Hosts, ids: Ec2Ids, recovery: Recovery, config: Config
+    ) -> None:
         self._bus = bus
         self._servers = servers
         self._failures = Failures(bus, servers, config.scheduler)
         self._hosts = hosts
+        self._ids = ids
         self._recovery = recovery
         self._config = config
 
@@ -93,7 +100,8 @@ class Conductor:
         One that was taken up too often without an end is given up: BuildGivenUp.
         """
         attempts = self._config.conductor.task_attempts
-        return await self._servers.start_build(ask.server_id, ask.task_id, ask.host, at_most=attempts)
+        plan = await self._servers.start_build(ask.server_id, ask.task_id, ask.host, at_most=attempts)
+        return await named(self._ids, plan)
 
     async def allocate_network(self, ask: TaskStep) -> Allocated:
         """The server's addresses; the same ones when asked again."""
@@ -106,7 +114,8 @@ class Conductor:
 
     async def get_assignment(self, ask: TaskStep) -> Assignment:
         """The task with all it needs, if it is this host's to carry out; else TaskSuperseded."""
-        return await self._servers.assignment(ask.server_id, ask.task_id, ask.host)
+        found = await self._servers.assignment(ask.server_id, ask.task_id, ask.host)
+        return msgspec.structs.replace(found, plan=await named(self._ids, found.plan))
 
     async def get_task(self, ask: TaskStep) -> TaskRecord:
         """What became of a task that this worker heard is over; it may have something to clear up."""
@@ -199,7 +208,7 @@ async def _serving(
     config, clock = runtime.config, runtime.clock
     servers, hosts = Servers(database, clock, tell), Hosts(database, clock)
     recovery = Recovery(bus, servers, hosts, config, clock, tracer)
-    Conductor(bus, servers, hosts, recovery, config).serve(bus, PowerSync(bus, servers))
+    Conductor(bus, servers, hosts, Ec2Ids(database), recovery, config).serve(bus, PowerSync(bus, servers))
     desk = VolumeDesk(bus, Volumes(database), VolumeSnapshots(database), config.conductor, clock)
     desk.serve(bus)
     await bus.serve(CONDUCTOR)

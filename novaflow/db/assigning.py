@@ -6,13 +6,13 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.db import moving
-from novaflow.db.records import BUILD_COLUMNS, SERVER_COLUMNS, plan_of
+from novaflow.db.records import PLAN_COLUMNS, plan_of
 from novaflow.db.schema.compute import server_builds, servers, tasks
 from novaflow.tasks import Assignment, TaskParams
 
 _TASK: Final = (tasks.c.action, tasks.c.params)
 _FIND: Final = (
-    select(*SERVER_COLUMNS, *BUILD_COLUMNS, *_TASK)
+    select(*PLAN_COLUMNS, *_TASK)
     .join_from(servers, server_builds, server_builds.c.server_id == servers.c.id)
     .join(tasks, tasks.c.id == servers.c.task_id)
     .where(servers.c.id == bindparam("b_id"), servers.c.task_id == bindparam("b_task_id"))

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from novaflow.db.records import BUILD_COLUMNS, SERVER_COLUMNS, plan_of
+from novaflow.db.records import PLAN_COLUMNS, plan_of
 from novaflow.db.schema.compute import server_builds, server_history, servers
 from novaflow.db.standing import Standing
 from novaflow.db.transitions import Moved, Step, move_locked
@@ -21,7 +21,7 @@ from novaflow.states import SCHEDULING, Event
 
 _SIZES: Final = (servers.c.vcpus, servers.c.ram_mb, servers.c.disk_gb)
 _PLAN: Final = (
-    select(*SERVER_COLUMNS, *BUILD_COLUMNS, *_SIZES)
+    select(*PLAN_COLUMNS, *_SIZES)
     .join_from(servers, server_builds, server_builds.c.server_id == servers.c.id)
     .where(servers.c.id == bindparam("b_id"))
     .with_for_update()

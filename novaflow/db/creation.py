@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from novaflow.db import client_tokens, security_members, server_groups, tasks, usages
+from novaflow.db import client_tokens, ec2_ids, security_members, server_groups, tasks, usages
 from novaflow.db.ids import new_uuid, row_id
 from novaflow.db.schema.compute import server_builds, servers
 from novaflow.db.transitions import Transition, record
@@ -93,6 +93,7 @@ async def write(connection: AsyncConnection, creation: Creation, limits: QuotaLi
         await client_tokens.take(connection, creation.context.project_id, creation.once, reservation_id, creation.now)
     await connection.execute(_INSERT_SERVERS, rows if len(rows) > 1 else rows[0])
     await connection.execute(_INSERT_BUILDS, builds if len(builds) > 1 else builds[0])
+    await ec2_ids.add_instances(connection, [server.id for server in creation.servers])
     await tasks.add(connection, orders)
     await record(connection, creation.history, creation.now)
     await _join_security_groups(connection, creation)

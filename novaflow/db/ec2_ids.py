@@ -30,6 +30,11 @@ _OF_RESOURCES: Final = select(ec2_ids.c.number, ec2_ids.c.resource_id).where(
 )
 
 
+def shown(prefix: str, number: int) -> str:
+    """An id as clients see it."""
+    return f"{prefix}-{number:08x}"
+
+
 class Ec2Ids:
     """Numbers of things, and things of numbers."""
 
@@ -86,6 +91,12 @@ class Ec2Ids:
             self._numbers[kind, resource] = number
         while len(self._numbers) > _REMEMBERED:
             self._numbers.popitem(last=False)
+
+
+async def add_instances(connection: AsyncConnection, server_ids: Sequence[str]) -> None:
+    """Numbers for servers that are being made, in the transaction that makes them."""
+    rows = [{"kind": INSTANCE, "resource_id": server_id} for server_id in server_ids]
+    await connection.execute(_ADD, rows if len(rows) > 1 else rows[0])
 
 
 def _slices(items: Sequence[Any]) -> Iterable[Sequence[Any]]:

@@ -8,13 +8,13 @@ from sqlalchemy import bindparam, false, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.db.database import Database
-from novaflow.db.records import BUILD_COLUMNS, SERVER_COLUMNS, plan_of
+from novaflow.db.records import PLAN_COLUMNS, plan_of
 from novaflow.db.schema.compute import server_builds, servers
 from novaflow.errors import NotFound
 from novaflow.models import BuildPlan
 
 _FIND: Final = (
-    select(*SERVER_COLUMNS, *BUILD_COLUMNS)
+    select(*PLAN_COLUMNS)
     .join_from(servers, server_builds, server_builds.c.server_id == servers.c.id)
     .where(servers.c.id == bindparam("b_id"), servers.c.is_deleted == false())
 )

@@ -17,7 +17,6 @@ from novaflow.virt.guest_facts import (
     GuestNetwork,
     contents,
     ec2_metadata,
-    names_from_ids,
     openstack_files,
 )
 from novaflow.virt.iso9660 import build_image
@@ -41,7 +40,6 @@ def build_config_drive(
         plan=plan,
         network=network,
         random_seed=random_seed,
-        names=names_from_ids(plan),
         admin_password=admin_password,
     )
     files: dict[str, bytes] = {}

@@ -65,22 +65,12 @@ class GuestNetwork(Value, frozen=True, kw_only=True):
     public_ip: str = ""
 
 
-class Ec2Names(Value, frozen=True, kw_only=True):
-    """What EC2 calls the server and what it was made of."""
-
-    instance: str
-    image: str
-    kernel: str = ""
-    ramdisk: str = ""
-
-
 class Facts(Value, frozen=True, kw_only=True):
     """All that is told of one server. `random_seed` is SEED_BYTES of fresh randomness for the guest's own pool."""
 
     plan: BuildPlan
     network: GuestNetwork
     random_seed: bytes
-    names: Ec2Names
     admin_password: str = ""
     domain: str = DOMAIN
     security_groups: tuple[str, ...] = ("default",)
@@ -138,7 +128,7 @@ def describe_network(network: GuestNetwork) -> dict[str, object]:
 
 def ec2_metadata(facts: Facts, version: str) -> dict[str, object]:
     """EC2's meta-data tree as Nova writes it."""
-    server, names = facts.plan.server, facts.names
+    server, names = facts.plan.server, facts.plan.ec2
     addresses = facts.network.addresses
     told: dict[str, object] = {
         "ami-id": names.image,
@@ -164,21 +154,6 @@ def ec2_metadata(facts: Facts, version: str) -> dict[str, object]:
     if names.ramdisk:
         told["ramdisk-id"] = names.ramdisk
     return {key: value for key, value in told.items() if version >= _SINCE.get(key, "")}
-
-
-def names_from_ids(plan: BuildPlan) -> Ec2Names:
-    """Names that a host makes up by itself: eight hex digits of the UUIDs."""
-    server = plan.server
-    return Ec2Names(
-        instance=_ec2_id("i", server.id),
-        image=_ec2_id("ami", server.image_id),
-        kernel=_ec2_id("aki", server.kernel_id) if server.kernel_id else "",
-        ramdisk=_ec2_id("ari", server.ramdisk_id) if server.ramdisk_id else "",
-    )
-
-
-def _ec2_id(kind: str, uuid: str) -> str:
-    return f"{kind}-{uuid.replace('-', '')[:8]:0>8}"
 
 
 def _openstack_facts(told: Facts) -> dict[str, object]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from novaflow.db import ec2_ids
 from novaflow.db.ec2_ids import Ec2Ids
+from novaflow.db.ec2_ids import shown as shown
 from services.api.ec2.errors import Ec2Error
 
 _DIGITS: Final = re.compile(r"[0-9a-f]{8}|[0-9a-f]{17}", re.ASCII)
@@ -48,11 +49,6 @@ SNAPSHOT: Final = Noun(
 )
 NOUNS: Final = (INSTANCE, IMAGE, VOLUME, SNAPSHOT)
 """Those whose numbers are given here; security groups and addresses have numbers of their own."""
-
-
-def shown(prefix: str, number: int) -> str:
-    """An id as clients see it."""
-    return f"{prefix}-{number:08x}"
 
 
 async def resolve(ids: Ec2Ids, noun: Noun, given: Sequence[str]) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ import pycdlib
 import pytest
 
 from novaflow.errors import Invalid
-from novaflow.models import Address, BuildPlan, Flavor, InjectedFile, Server
+from novaflow.models import Address, BuildPlan, Ec2Names, Flavor, InjectedFile, Server
 from novaflow.states import Power, Task, Vm
 from novaflow.virt.config_drive import build_config_drive
 from novaflow.virt.guest_facts import OPENSTACK_VERSIONS, GuestNetwork
@@ -45,6 +45,7 @@ PLAN = BuildPlan(
         InjectedFile(path="/etc/empty", contents=""),
     ),
     public_key="ssh-ed25519 AAAA me@here",
+    ec2=Ec2Names(instance="i-0000002a", image="ami-00000007"),
 )
 
 
@@ -135,13 +136,13 @@ def test_what_a_server_has_not_is_not_there() -> None:
 
 
 def test_ec2_metadata_has_ec2_ids() -> None:
-    server = msgspec.structs.replace(SERVER, kernel_id="99887766-0000", ramdisk_id="55443322-0000")
+    names = Ec2Names(instance="i-0000002a", image="ami-00000007", kernel="aki-00000008", ramdisk="ari-00000009")
 
-    facts = json.loads(files_of(msgspec.structs.replace(PLAN, server=server))["ec2/latest/meta-data.json"])
+    facts = json.loads(files_of(msgspec.structs.replace(PLAN, ec2=names))["ec2/latest/meta-data.json"])
 
-    assert facts["instance-id"] == "i-0a1b2c3d"
-    assert facts["ami-id"] == "ami-11223344"
-    assert (facts["kernel-id"], facts["ramdisk-id"]) == ("aki-99887766", "ari-55443322")
+    assert facts["instance-id"] == "i-0000002a"
+    assert facts["ami-id"] == "ami-00000007"
+    assert (facts["kernel-id"], facts["ramdisk-id"]) == ("aki-00000008", "ari-00000009")
     assert facts["local-hostname"] == "web-server.novalocal"
     assert facts["local-ipv4"] == "10.0.0.7"
     assert facts["public-keys"] == {"0": {"openssh-key": "ssh-ed25519 AAAA me@here"}}
