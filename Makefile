@@ -34,8 +34,9 @@ demo-full: setup ## The same with every service as its own process, on RabbitMQ 
 up: setup ## Start a cloud that stays, until Ctrl-C
 	@$(BIN)/novaflow up $(ARGS)
 
-bench: setup ## Measure a cloud on RabbitMQ and MariaDB with the fake driver; JSON and a table
+bench: setup ## Measure a cloud on RabbitMQ and MariaDB with the fake driver, then both its doors beside moto's; JSON and tables
 	@$(BIN)/novaflow bench boot --private --json - $(ARGS)
+	@$(BIN)/novaflow bench ec2 --json -
 
 bench-queue: setup ## Measure the bus beside its peers and the limit; a table, queue.json and queue.html
 	@$(BIN)/novaflow bench queue --peers all --json queue.json --html queue.html $(ARGS)

@@ -6,10 +6,13 @@ from pathlib import Path
 
 
 def of_cloud(state_dir: Path) -> dict[str, set[int]]:
-    """Process ids by name: the supervisor, the services, a private RabbitMQ and MariaDB with all they started."""
+    """Process ids by name, each once: the supervisor, the services, a private RabbitMQ and MariaDB with all they started."""
     facts = json.loads((state_dir / "up.json").read_text())
-    found = {name: {pid} for name, pid in {"supervisor": facts["pid"], **facts["processes"]}.items()}
-    for pid in _descendants(facts["pid"]) - {facts["pid"], *facts["processes"].values()}:
+    services = set(facts["processes"].values())
+    found = {name: {pid} for name, pid in facts["processes"].items()}
+    if facts["pid"] not in services:  # of an embedded cloud it is the only service
+        found["supervisor"] = {facts["pid"]}
+    for pid in _descendants(facts["pid"]) - {facts["pid"], *services}:
         found.setdefault(_name(pid), set()).add(pid)
     return found
 

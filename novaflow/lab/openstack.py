@@ -12,6 +12,8 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
+from novaflow.lab.ec2.signing import Keys
+
 _MICROVERSION: Final = "2.37"  # the first in which a server may be asked for without networks
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=300, sock_connect=10)
 
@@ -84,6 +86,23 @@ class OpenStack:
                 ):
                     return str(endpoint["url"]).rstrip("/")
         raise ApiError("the catalogue", HTTPStatus.NOT_FOUND, f"there is no {kind} endpoint")
+
+    async def ec2_keys(self) -> Keys:
+        """The first EC2 keys of the user for his project, made when he has none. Raises ApiError."""
+        token, facts = await self.issue_token()
+        url = f"{self._credentials.auth_url.rstrip('/')}/users/{facts['user']['id']}/credentials/OS-EC2"
+        project_id, headers = facts["project"]["id"], {"X-Auth-Token": token}
+        found = (await self.ask("GET", url, headers=headers))["credentials"]
+        mine = next((pair for pair in found if pair["tenant_id"] == project_id), None)
+        if mine is None:
+            answer = await self.ask("POST", url, json={"tenant_id": project_id}, headers=headers)
+            mine = answer["credential"]
+        return Keys(mine["access"], mine["secret"])
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What every request carries: the token and the version of the API. No log is the place for it."""
+        return self._headers
 
     async def ask(
         self,

@@ -17,6 +17,7 @@ from novaflow.lab.load import PHASES, Plan, measure
 from novaflow.lab.openstack import Credentials
 from services import cost, processes, settings
 from services.cli.bench_broker_kill import kill
+from services.cli.bench_ec2 import ec2
 from services.cli.bench_hosts import hosts
 from services.cli.bench_queue import queue
 from services.cli.bench_schedule import schedule
@@ -32,6 +33,7 @@ bench.add_command(queue)
 bench.add_command(kill)
 bench.add_command(hosts)
 bench.add_command(schedule)
+bench.add_command(ec2)
 
 
 @bench.command()

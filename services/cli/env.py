@@ -4,7 +4,6 @@ import asyncio
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -62,29 +61,15 @@ def _common(config: Config) -> Mapping[str, str]:
 
 
 async def _ec2(config: Config) -> Mapping[str, str]:
-    """By the names of euca2ools, and by those that Amazon's clients read."""
-    pair = await _key_pair(config)
+    """By the names of euca2ools, and by those that Amazon's clients read. Raises ServiceUnavailable when the cloud does not answer."""
+    async with logged_in(admin(config)) as cloud:
+        keys = await cloud.ec2_keys()
     return {
         "EC2_URL": config.ec2_url,
-        "EC2_ACCESS_KEY": pair["access"],
-        "EC2_SECRET_KEY": pair["secret"],
-        "AWS_ACCESS_KEY_ID": pair["access"],
-        "AWS_SECRET_ACCESS_KEY": pair["secret"],
+        "EC2_ACCESS_KEY": keys.access,
+        "EC2_SECRET_KEY": keys.secret,
+        "AWS_ACCESS_KEY_ID": keys.access,
+        "AWS_SECRET_ACCESS_KEY": keys.secret,
         "AWS_DEFAULT_REGION": config.identity.region,
         "AWS_ENDPOINT_URL_EC2": config.ec2_url,
     }
-
-
-async def _key_pair(config: Config) -> Mapping[str, Any]:
-    """The admin's first keys for his project. Raises ServiceUnavailable when the cloud does not answer."""
-    async with logged_in(admin(config)) as cloud:
-        token, facts = await cloud.issue_token()
-        url = f"{config.identity_url}/v3/users/{facts['user']['id']}/credentials/OS-EC2"
-        project_id, headers = facts["project"]["id"], {"X-Auth-Token": token}
-        found: list[dict[str, Any]] = (await cloud.ask("GET", url, headers=headers))["credentials"]
-        for pair in found:
-            if pair["tenant_id"] == project_id:
-                return pair
-        answer = await cloud.ask("POST", url, json={"tenant_id": project_id}, headers=headers)
-        made: dict[str, Any] = answer["credential"]
-        return made

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support.rabbitmq import RabbitMQ
 
 BENCH = [sys.executable, "-m", "services.cli", "bench"]
@@ -112,3 +114,27 @@ def test_schedulers_side_by_side_sell_nothing_twice_and_a_decision_is_the_loops(
     together = figures["side_by_side"]
     assert (together["database"], together["placed"], together["unplaced"]) == ("mariadb", 190, 0)
     assert (together["on_hosts"], together["over_committed"], together["miscounted"]) == (190, 0, 0)
+
+
+@pytest.mark.timeout(400)
+def test_both_doors_and_moto_are_measured_in_one_run_and_list_every_instance(tmp_path: Path) -> None:
+    found = tmp_path / "ec2.json"
+    words = ["ec2", "--clouds", "embedded", "--peers", "moto", "--instances", "20", "--rounds", "2", "--seconds", "0.5"]
+
+    done = subprocess.run([*BENCH, *words, "--json", str(found)], capture_output=True, text=True, timeout=390)
+
+    assert done.returncode == 0, done.stderr
+    document = json.loads(found.read_text())
+    doors = {"embedded, EC2", "embedded, OpenStack", "moto, EC2"}
+    figures = document["figures"]
+    assert {(one["contestant"], one["act"], one["connections"]) for one in figures} == {
+        (door, act, connections) for door in doors for act in ("boot", "list") for connections in (1, 4)
+    }
+    for figure in figures:
+        assert figure["per_s"] > 0
+        assert set(figure["times_as_fast_as"]) == doors - {figure["contestant"]}
+        assert (figure["cpu_ms"] or 0) > 0 or figure["act"] == "boot"
+    # One of each door was there before the first turn.
+    ordered = [one["calls"] for one in document["measurements"] if one["act"] == "boot"]
+    assert sum(ordered) == 2 * 20 - 3
+    assert "DescribeInstances | GET /servers/detail" in done.stderr

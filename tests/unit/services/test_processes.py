@@ -28,6 +28,14 @@ async def test_the_processes_of_a_cloud_are_its_services_and_what_they_started(t
     assert memory["total"] >= memory["api"] + memory["supervisor"] - 0.1
 
 
+def test_the_one_process_of_an_embedded_cloud_counts_once(tmp_path: Path) -> None:
+    (tmp_path / "up.json").write_text(json.dumps({"pid": os.getpid(), "processes": {"novaflow": os.getpid()}}))
+
+    found = processes.of_cloud(tmp_path)
+
+    assert [name for name, pids in found.items() if os.getpid() in pids] == ["novaflow"]
+
+
 def test_work_shows_as_cpu_and_a_process_that_ended_as_nothing() -> None:
     before = processes.cpu_seconds({os.getpid()})
     while processes.cpu_seconds({os.getpid()}) - before < 0.02:
