@@ -6,7 +6,7 @@ import os
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,13 +19,18 @@ from novaflow.states import Power
 from novaflow.virt.choose import open_driver
 from novaflow.virt.driver import Driver
 from novaflow.virt.iso9660 import build_image
-from novaflow.virt.libvirt.connection import release, share
-from novaflow.virt.libvirt.embed import prepare_root
+from tests.support.embedded import asked, host_process
 from tests.support.guests import guest_spec, raw_image
-from tests.support.libvirt import boot_sector, need_libvirt, process_directory, qemu_process, short_directory
+from tests.support.hypervisors import embedded_host
+from tests.support.libvirt import (
+    need_libvirt,
+    process_directory,
+    qemu_process,
+    sector_image,
+    short_directory,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-EMBEDDED = Compute(virt="qemu:///embed", virt_type="qemu")
 
 
 @pytest.fixture(autouse=True)
@@ -35,9 +40,7 @@ def _libvirt() -> None:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    path = tmp_path / "sector.img"
-    path.write_bytes(boot_sector())
-    return path
+    return sector_image(tmp_path)
 
 
 @pytest.fixture
@@ -47,12 +50,8 @@ async def host() -> str:
 
 @pytest.fixture
 async def driver(host: str) -> AsyncIterator[Driver]:
-    made = open_driver(EMBEDDED, host=host, directory=process_directory())
-    await made.open()
-    yield made
-    for guest in await made.guests():
-        await made.destroy(guest.server_id)
-    await made.close()
+    async with embedded_host(host) as made:
+        yield made
 
 
 @pytest.fixture
@@ -61,35 +60,15 @@ def directory() -> Iterator[Path]:
         yield path
 
 
-@asynccontextmanager
-async def process(*arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, int]]]:
-    """A compute host in a process of its own, and the guests it says it has."""
-    started = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.support.libvirt_host", *arguments,
-        cwd=Path(__file__).parents[2], stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert started.stdin
-    assert started.stdout
-    try:
-        line = await asyncio.wait_for(started.stdout.readline(), 60)
-        yield started, json.loads(line)
-        started.stdin.close()
-        await asyncio.wait_for(started.wait(), 60)
-    finally:
-        with suppress(ProcessLookupError):
-            started.kill()
-        await started.wait()
-
-
 async def test_guests_outlive_a_process_that_is_killed_and_are_found_again(directory: Path, image: Path) -> None:
     server_id = str(uuid.uuid4())
-    async with process(str(directory), server_id, str(image)) as (first, spawned):
+    async with host_process(str(directory), server_id, str(image)) as (first, spawned):
         first.kill()
         await first.wait()
         pid = int(next((directory / "libvirt/run/qemu").glob("instance-*.pid")).read_text())
         os.kill(pid, 0)  # QEMU is alive
 
-    async with process(str(directory)) as (_, found):
+    async with host_process(str(directory)) as (_, found):
         pass
 
     assert spawned == {server_id: Power.RUNNING}
@@ -101,17 +80,17 @@ async def test_guests_outlive_a_process_that_is_killed_and_are_found_again(direc
 
 async def test_a_guest_that_died_while_nobody_watched_is_off(directory: Path, image: Path) -> None:
     server_id = str(uuid.uuid4())
-    async with process(str(directory), server_id, str(image)) as (first, _):
+    async with host_process(str(directory), server_id, str(image)) as (first, _):
         first.kill()
         await first.wait()
         os.kill(int(next((directory / "libvirt/run/qemu").glob("instance-*.pid")).read_text()), 9)
 
-    async with process(str(directory)) as (_, found):
+    async with host_process(str(directory)) as (_, found):
         assert found == {server_id: Power.SHUTDOWN}
 
 
 async def test_one_process_has_the_directory_and_another_is_told_so(directory: Path) -> None:
-    async with process(str(directory)):
+    async with host_process(str(directory)):
         second = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.support.libvirt_host", str(directory),
             cwd=Path(__file__).parents[2], stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
@@ -138,13 +117,11 @@ async def test_a_domain_that_is_not_ours_is_never_touched(driver: Driver, image:
 async def stranger(server_id: str) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
     """A domain of that id that an administrator made by hand in the same libvirt."""
     xml = f"<domain type='qemu'><name>by-hand</name><uuid>{server_id}</uuid><memory>65536</memory><os><type>hvm</type></os></domain>"
-    connection = share(f"qemu:///embed?root={prepare_root(process_directory())}")
-    domain = await connection.run(lambda link: link.defineXML(xml))
+    domain = await asked(lambda link: link.defineXML(xml))
     try:
-        yield lambda: connection.run(lambda link: server_id in [one.UUIDString() for one in link.listAllDomains()])
+        yield lambda: asked(lambda link: server_id in [one.UUIDString() for one in link.listAllDomains()])
     finally:
-        await connection.run(lambda _: domain.undefine())
-        await release(connection)
+        await asked(lambda _: domain.undefine())
 
 
 async def test_the_disk_is_an_overlay_of_the_flavors_size(driver: Driver, image: Path, host: str) -> None:
@@ -153,10 +130,10 @@ async def test_the_disk_is_an_overlay_of_the_flavors_size(driver: Driver, image:
     await driver.spawn(guest)
 
     disk = process_directory() / host / "instances" / guest.server_id / "disk"
-    asked = await asyncio.create_subprocess_exec(
+    told = await asyncio.create_subprocess_exec(
         "qemu-img", "info", "-U", "--output=json", str(disk), stdout=asyncio.subprocess.PIPE
     )  # fmt: skip
-    info = json.loads((await asked.communicate())[0])
+    info = json.loads((await told.communicate())[0])
     assert (info["format"], info["virtual-size"]) == ("qcow2", 3 * 2**30)
     assert (info["backing-filename"], info["backing-filename-format"]) == (str(image), "raw")
 

@@ -1,21 +1,17 @@
 """Guests of every kind that flavors and images can ask for, as QEMU really has them."""
 
-import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import libvirt
 import pytest
 
-from novaflow.config import Compute
 from novaflow.errors import GuestFailed
 from novaflow.models import Flavor
-from novaflow.virt.choose import open_driver
 from novaflow.virt.driver import Driver
-from novaflow.virt.libvirt.connection import release, share
-from novaflow.virt.libvirt.embed import prepare_root
+from tests.support.embedded import asked
 from tests.support.guests import console_has, guest_spec, raw_image
-from tests.support.libvirt import boot_sector, need_libvirt, process_directory
+from tests.support.hypervisors import embedded_host
+from tests.support.libvirt import sector_image
 
 NOTICES: list[str] = []
 ALL = {
@@ -26,24 +22,14 @@ ALL = {
 
 @pytest.fixture
 async def driver() -> AsyncIterator[Driver]:
-    need_libvirt()
     NOTICES.clear()
-    settings = Compute(virt="qemu:///embed", virt_type="qemu")
-    made = open_driver(
-        settings, host=f"host-{uuid.uuid4().hex[:8]}", directory=process_directory(), on_notice=NOTICES.append
-    )
-    await made.open()
-    yield made
-    for guest in await made.guests():
-        await made.destroy(guest.server_id)
-    await made.close()
+    async with embedded_host(on_notice=NOTICES.append) as made:
+        yield made
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    path = tmp_path / "sector.img"
-    path.write_bytes(boot_sector())
-    return path
+    return sector_image(tmp_path)
 
 
 def flavor(**specs: str) -> Flavor:
@@ -51,15 +37,6 @@ def flavor(**specs: str) -> Flavor:
     return Flavor(
         id="2", name="m1.two", vcpus=2, ram_mb=64, disk_gb=1, ephemeral_gb=1, swap_mb=64, extra_specs=named
     )  # fmt: skip
-
-
-async def asked(question: Callable[[libvirt.virConnect], dict[str, int]]) -> dict[str, int]:
-    """What the libvirt of this process says."""
-    connection = share(f"qemu:///embed?root={prepare_root(process_directory())}")
-    try:
-        return await connection.run(question)
-    finally:
-        await release(connection)
 
 
 @pytest.mark.parametrize(

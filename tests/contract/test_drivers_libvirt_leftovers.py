@@ -1,28 +1,22 @@
 """What a process leaves behind that is killed in the middle, and how the next one puts it right."""
 
 import asyncio
-import json
 import os
-import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import libvirt
 import pytest
 
-from novaflow.config import Compute
 from novaflow.images.inspect import inspect_file
 from novaflow.states import Power
-from novaflow.virt.choose import open_driver
 from novaflow.virt.driver import BootSource, Driver
-from novaflow.virt.libvirt.connection import release, share
-from novaflow.virt.libvirt.embed import prepare_root
+from tests.support.embedded import asked, host_process
 from tests.support.guests import console_has, guest_spec, raw_image
-from tests.support.libvirt import boot_sector, need_libvirt, process_directory, short_directory
+from tests.support.hypervisors import embedded_host
+from tests.support.libvirt import boot_sector, need_libvirt, process_directory, sector_image, short_directory
 
-EMBEDDED = Compute(virt="qemu:///embed", virt_type="qemu")
 MIB = 2**20
 
 
@@ -38,19 +32,13 @@ def host() -> str:
 
 @pytest.fixture
 async def driver(host: str) -> AsyncIterator[Driver]:
-    made = open_driver(EMBEDDED, host=host, directory=process_directory())
-    await made.open()
-    yield made
-    for server_id in [*[guest.server_id for guest in await made.guests()], *await made.parked()]:
-        await made.destroy(server_id)
-    await made.close()
+    async with embedded_host(host) as made:
+        yield made
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    path = tmp_path / "sector.img"
-    path.write_bytes(boot_sector())
-    return path
+    return sector_image(tmp_path)
 
 
 @pytest.fixture
@@ -73,11 +61,7 @@ async def asks_libvirt(server_id: str, *, undefine: bool = False) -> str:
             domain.undefine()
         return xml
 
-    connection = share(f"qemu:///embed?root={prepare_root(process_directory())}")
-    try:
-        return await connection.run(ask)
-    finally:
-        await release(connection)
+    return await asked(ask)
 
 
 @pytest.fixture
@@ -94,31 +78,12 @@ def directory() -> Iterator[Path]:
         yield path
 
 
-@asynccontextmanager
-async def process(*arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, int]]]:
-    """A compute host in a process of its own, and the guests it says it has."""
-    started = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.support.libvirt_host", *arguments,
-        cwd=Path(__file__).parents[2], stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert started.stdin
-    assert started.stdout
-    try:
-        yield started, json.loads(await asyncio.wait_for(started.stdout.readline(), 60))
-        started.stdin.close()
-        await asyncio.wait_for(started.wait(), 60)
-    finally:
-        with suppress(ProcessLookupError):
-            started.kill()
-        await started.wait()
-
-
 async def test_a_snapshot_whose_process_is_killed_leaves_no_file_and_the_next_one_is_whole(
     directory: Path, large: Path, tmp_path: Path
 ) -> None:
     server_id, path = str(uuid.uuid4()), tmp_path / "image.qcow2"
     marker = directory / "host" / "instances" / server_id / "copying"
-    async with process(str(directory), server_id, str(large), str(path)) as (first, _):
+    async with host_process(str(directory), server_id, str(large), str(path)) as (first, _):
         async with asyncio.timeout(60):
             while not (marker.exists() and Path(marker.read_text()).exists()):
                 await asyncio.sleep(0.01)
@@ -126,13 +91,13 @@ async def test_a_snapshot_whose_process_is_killed_leaves_no_file_and_the_next_on
         await first.wait()
         assert marker.exists()
 
-    async with process(str(directory)) as (second, found):
+    async with host_process(str(directory)) as (second, found):
         assert found == {server_id: Power.RUNNING}
         assert not marker.exists()
         assert list(tmp_path.glob("image*")) == []
         second.kill()
         await second.wait()
-    async with process(str(directory), server_id, "-", str(path)):
+    async with host_process(str(directory), server_id, "-", str(path)):
         pass
 
     assert inspect_file(path).format == "qcow2"

@@ -9,16 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from novaflow.config import Compute
 from novaflow.models import BuildPlan, Flavor, InjectedFile, Server
 from novaflow.states import Power, Task, Vm
-from novaflow.virt.choose import open_driver
 from novaflow.virt.config_drive import build_config_drive
 from novaflow.virt.driver import BootSource, DiskImage, Driver, GuestSpec
 from novaflow.virt.guest import GuestFiles, build_guest
 from novaflow.virt.guest_facts import GuestNetwork
 from tests.support.guests import ADDRESS, console_has, counts_on, guest_spec, raw_image
-from tests.support.libvirt import need_libvirt, process_directory
+from tests.support.hypervisors import embedded_host
+from tests.support.libvirt import need_libvirt
 from tests.support.pictures import png_size
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,14 +38,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> GuestFiles:
 
 @pytest.fixture
 async def driver() -> AsyncIterator[Driver]:
-    made = open_driver(
-        Compute(virt="qemu:///embed", virt_type="qemu"), host=f"host-{uuid.uuid4().hex[:8]}", directory=process_directory()
-    )  # fmt: skip
-    await made.open()
-    yield made
-    for guest in await made.guests():
-        await made.destroy(guest.server_id)
-    await made.close()
+    async with embedded_host() as made:
+        yield made
 
 
 COUNTS = """#!/bin/sh

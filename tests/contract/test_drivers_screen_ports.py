@@ -3,51 +3,38 @@
 import asyncio
 import re
 import socket
-import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from novaflow.config import Compute
 from novaflow.errors import GuestFailed
 from novaflow.states import Power
-from novaflow.virt.choose import open_driver
 from novaflow.virt.domain_xml import domain_name
 from novaflow.virt.driver import Driver
-from novaflow.virt.libvirt.connection import release, share
-from novaflow.virt.libvirt.embed import prepare_root
+from tests.support.embedded import asked
 from tests.support.guests import guest_spec, raw_image
-from tests.support.libvirt import boot_sector, need_libvirt, process_directory
+from tests.support.hypervisors import embedded_host
+from tests.support.libvirt import process_directory, sector_image
 
 
 @pytest.fixture
 async def driver() -> AsyncIterator[Driver]:
-    need_libvirt()
-    settings = Compute(virt="qemu:///embed", virt_type="qemu")
-    made = open_driver(settings, host=f"host-{uuid.uuid4().hex[:8]}", directory=process_directory())
-    await made.open()
-    yield made
-    for guest in await made.guests():
-        await made.destroy(guest.server_id)
-    await made.close()
+    async with embedded_host() as made:
+        yield made
 
 
 async def wants_port(server_id: str, port: int) -> None:
     """The guest, which is off, starts with its screen at this port, as if libvirt had just found it free."""
-    connection = share(f"qemu:///embed?root={prepare_root(process_directory())}")
-    xml = await connection.run(lambda link: str(link.lookupByUUIDString(server_id).XMLDesc(0)))
+    xml = await asked(lambda link: str(link.lookupByUUIDString(server_id).XMLDesc(0)))
     fixed, changed = re.subn(r"port='-1' autoport='yes'", f"port='{port}' autoport='no'", xml)
     assert changed == 1
-    await connection.run(lambda link: link.defineXML(fixed))
-    await release(connection)
+    await asked(lambda link: link.defineXML(fixed))
 
 
 async def off(driver: Driver, directory: Path, port: int) -> str:
     """A guest that is off and wants this port; gives its id."""
-    image = directory / "sector.img"
-    image.write_bytes(boot_sector())
-    guest = guest_spec(disk=raw_image(image))
+    guest = guest_spec(disk=raw_image(sector_image(directory)))
     await driver.spawn(guest)
     await driver.power_off(guest.server_id, 0)
     await wants_port(guest.server_id, port)

@@ -19,7 +19,7 @@ from novaflow.virt.choose import fake_resources, open_driver
 from novaflow.virt.driver import BootSource, DiskImage, Driver, GuestSpec
 from novaflow.virt.fake import FakeDriver
 from tests.support.guests import console_has, guest_spec, raw_image
-from tests.support.libvirt import boot_sector, need_libvirt, process_directory, qemu_process
+from tests.support.libvirt import boot_sector, need_libvirt, process_directory, qemu_process, sector_image
 
 LIBVIRT = Compute(virt="qemu:///embed", virt_type="qemu")
 KINDS = ("fake", "libvirt")
@@ -92,8 +92,7 @@ class Hypervisor:
 @asynccontextmanager
 async def hypervisor_of(kind: str, directory: Path) -> AsyncIterator[Hypervisor]:
     """The hypervisor of that name with one open host; its guests end with it."""
-    image, other = directory / "sector.img", directory / "rescue.img"
-    image.write_bytes(boot_sector())
+    image, other = sector_image(directory), directory / "rescue.img"
     other.write_bytes(boot_sector(b"RESCUE\r\n"))
     made = (_fake if kind == "fake" else _embedded)(directory, raw_image(image), BootSource(disk=raw_image(other)))
     made.driver = made.again(made.host)
@@ -103,6 +102,20 @@ async def hypervisor_of(kind: str, directory: Path) -> AsyncIterator[Hypervisor]
     finally:
         await clear(made.driver)
         await made.driver.close()
+
+
+@asynccontextmanager
+async def embedded_host(host: str | None = None, on_notice: Callable[[str], None] = print) -> AsyncIterator[Driver]:
+    """One open host of the libvirt in this process; its guests end with it. `on_notice`: as open_driver has it."""
+    need_libvirt()
+    name = host or f"host-{uuid.uuid4().hex[:8]}"
+    driver = open_driver(LIBVIRT, host=name, directory=process_directory(), on_notice=on_notice)
+    await driver.open()
+    try:
+        yield driver
+    finally:
+        await clear(driver)
+        await driver.close()
 
 
 async def clear(driver: Driver) -> None:

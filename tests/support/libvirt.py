@@ -85,6 +85,13 @@ def boot_sector(says: bytes = b"HELLO\r\n") -> bytes:
     return bytes(code).ljust(510, b"\0") + b"\x55\xaa" + bytes(MIB - 512)
 
 
+def sector_image(directory: Path) -> Path:
+    """A raw image with that boot sector."""
+    path = directory / "sector.img"
+    path.write_bytes(boot_sector())
+    return path
+
+
 def qemu_process(directory: Path, server_id: str) -> int:
     """The process id of a guest's QEMU, as the embedded libvirt below `directory` has it."""
     name = f"instance-{server_id.replace('-', '')[:8]}"

@@ -17,7 +17,7 @@ from novaflow.virt.driver import BootSource, Driver, GuestSpec, Incoming
 from services.private.libvirtd import LibvirtdFailed, PrivateLibvirtd, as_somebody, program
 from tests.support.guests import raw_image
 from tests.support.hypervisors import Hypervisor, clear
-from tests.support.libvirt import boot_sector, need_libvirt
+from tests.support.libvirt import need_libvirt, sector_image
 
 EMULATED = Compute(virt_type="qemu")
 
@@ -72,8 +72,7 @@ async def daemons(directory: Path, settings: Compute = EMULATED) -> AsyncIterato
 @asynccontextmanager
 async def two_hosts(two: TwoDaemons) -> AsyncIterator[Hypervisor]:
     """The hypervisor of the contract tests, open."""
-    image = two.directory / "sector.img"
-    image.write_bytes(boot_sector())
+    image = sector_image(two.directory)
     system, rescue = raw_image(image), BootSource(disk=raw_image(image))
     driver = two.driver_of(two.host)
     made = Hypervisor("libvirtd", driver, system, two.driver_of, two.die, b"HELLO", rescue, b"HELLO", host=two.host)
