@@ -173,7 +173,8 @@ class Event(StrEnum):
     ABORT_WANTED = (
         "abort_wanted"  # an administrator does not want the live migration any more: its source has still to hear it
     )
-    LIVE_MIGRATION_CANCELLED = "live_migration_cancelled"  # that is why it ended
+    COMPLETION_WANTED = "completion_wanted"  # he wants it over soon
+    LIVE_MIGRATION_CANCELLED = "live_migration_cancelled"  # as was wanted
     SNAPSHOT_STARTED = "snapshot_started"
     UPLOAD_WANTED = "upload_wanted"
     UPLOAD_STARTED = "upload_started"
@@ -381,7 +382,8 @@ _LIVE_RULES = (
     Rule(Event.REBUILT_OFF,         _state(Vm.STOPPED, Task.REBUILD_SPAWNING), _state(Vm.ACTIVE, Task.POWERING_OFF)),
     Rule(Event.REVERTED_OFF,        _state(Vm.RESIZED, Task.RESIZE_REVERTING), _state(Vm.ACTIVE, Task.POWERING_OFF)),
     Rule(Event.CONFIRMED_OFF,       _state(Vm.RESIZED, Task.RESIZE_CONFIRMING), SHUTOFF),
-    # a live migration that is aborted
+    # a live migration that an administrator interferes with
+    Rule(Event.COMPLETION_WANTED,   _state(Vm.ACTIVE, Task.MIGRATING), _state(Vm.ACTIVE, Task.MIGRATING)),
     *(Rule(Event.ABORT_WANTED,      _state(vm, Task.MIGRATING), _state(vm, Task.MIGRATING)) for vm in (Vm.ACTIVE, Vm.PAUSED)),
     *(Rule(Event.LIVE_MIGRATION_CANCELLED, _state(vm, Task.MIGRATING), _state(vm)) for vm in (Vm.ACTIVE, Vm.PAUSED)),
     # a server changes hosts in the middle of a task

@@ -50,6 +50,7 @@ _NAMES: Final = {
 # fmt: on
 _INTERFERENCE: Final = {
     Event.ABORT_WANTED: ("live.migration.abort.start",),
+    Event.COMPLETION_WANTED: ("live.migration.force.complete.start", "live.migration.force.complete.end"),
     Event.LIVE_MIGRATION_CANCELLED: (
         "live_migration._rollback.start",
         "live_migration._rollback.end",

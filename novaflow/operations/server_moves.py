@@ -15,7 +15,7 @@ from novaflow.messages import LIVE_MIGRATION_ABORT, LIVE_MIGRATION_FORCE_COMPLET
 from novaflow.models import Context, Server
 from novaflow.operations.rights import admin_only
 from novaflow.operations.server_orders import ServerOrders, host_of, order_of
-from novaflow.states import Event, Task
+from novaflow.states import Event, Task, Vm
 from novaflow.tasks import ABORTING, Migration
 
 _LIVE_RULE: Final = "os_compute_api:os-migrate-server:migrate_live"
@@ -99,21 +99,19 @@ class ServerMoves:
         except NotFound:
             said = f"Migration {migration_id} not found for instance {server.id}"
             raise Missing(reason=said) from None
-        try:
-            await self._orders.servers.advance(server.id, server.task_id or "", Event.ABORT_WANTED)
-        except TaskSuperseded:  # it ended this moment
-            raise _not_migrating(await self._orders.get(context, server_id), "abort live migration") from None
+        await self._record(context, server, Event.ABORT_WANTED, "abort live migration")
         await self._orders.send(LIVE_MIGRATION_ABORT.at(move.source_host), order_of(context, server))
 
     async def force_complete(self, context: Context, server_id: str, migration_id: int) -> None:
-        """Stop a server that changes faster than it can be copied, so that it arrives. Raises WrongState, Invalid."""
+        """Have a server that changes faster than it can be copied stand still until it has arrived. Raises WrongState, Invalid."""
         admin_only(context, _MIGRATIONS_RULE.format("force_complete"))
-        server = await self._migrating(context, server_id, "force_complete")
+        server = await self._migrating(context, server_id, "force_complete", of=(Vm.ACTIVE,))
         try:
             move = await self._running(server, migration_id, "force complete")
         except NotFound:
             said = f"Migration {migration_id} not found for instance {server.id}"
             raise Invalid(reason=said) from None
+        await self._record(context, server, Event.COMPLETION_WANTED, "force_complete")
         await self._orders.send(LIVE_MIGRATION_FORCE_COMPLETE.at(move.source_host), order_of(context, server))
 
     async def list(self, context: Context, query: MigrationQuery, status: str | None = None) -> Sequence[Migration]:
@@ -146,12 +144,22 @@ class ServerMoves:
         ordered = await self._orders.accept(context, server, event, accompany=accompany)
         await self._orders.send_to_scheduler(context, ordered, admin_password=admin_password)
 
-    async def _migrating(self, context: Context, server_id: str, action: str) -> Server:
+    async def _migrating(
+        self, context: Context, server_id: str, action: str, of: Sequence[Vm] = (Vm.ACTIVE, Vm.PAUSED)
+    ) -> Server:
         server = await self._orders.get(context, server_id)
         guards.refuse_locked(context, server)
+        if server.task is Task.MIGRATING and server.vm not in of:
+            raise WrongState(action=action, server_id=server.id, attribute="vm_state", state=server.vm)
         if server.task is not Task.MIGRATING:
             raise _not_migrating(server, action)
         return server
+
+    async def _record(self, context: Context, server: Server, event: Event, action: str) -> None:
+        try:
+            await self._orders.servers.advance(server.id, server.task_id or "", event)
+        except TaskSuperseded:  # it ended this moment
+            raise _not_migrating(await self._orders.get(context, server.id), action) from None
 
     async def _running(self, server: Server, migration_id: int, method: str) -> Migration:
         """The live migration that its source is at. Raises NotFound, Invalid for one that has not begun or is over."""

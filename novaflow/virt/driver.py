@@ -261,6 +261,13 @@ class Driver(Protocol):
         """
         ...
 
+    async def force_complete(self, server_id: str) -> None:
+        """Have a guest that is being migrated arrive, however fast it changes: it stands still until it is there, or here again.
+
+        Raises GuestFailed when it is not being migrated (any more).
+        """
+        ...
+
     async def finish_incoming(self, server_id: str) -> None:
         """The guest has come: keep it. Fine when it is kept; raises GuestFailed when it has not come."""
         ...

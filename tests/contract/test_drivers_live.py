@@ -147,6 +147,20 @@ async def test_a_guest_that_cannot_go_there_goes_on_here(
     assert await hypervisor.boots(guest.server_id) == 1
 
 
+@pytest.mark.parametrize("state", ["never was", "runs", "has left"])
+async def test_only_a_guest_that_migrates_is_made_to_arrive(hypervisor: Hypervisor, other: Driver, state: str) -> None:
+    guest = hypervisor.guest() if state == "never was" else await hypervisor.running()
+    if state == "has left":
+        await hypervisor.driver.migrate(guest.server_id, await way(hypervisor, guest, other))
+    before = await hypervisor.driver.guests()
+
+    with pytest.raises(GuestFailed) as failed:
+        await hypervisor.driver.force_complete(guest.server_id)
+
+    assert (failed.value.operation, failed.value.server_id) == ("force_complete", guest.server_id)
+    assert await hypervisor.driver.guests() == before
+
+
 async def test_a_guest_that_has_not_come_cannot_be_kept(hypervisor: Hypervisor, other: Driver) -> None:
     guest = await hypervisor.running()
 

@@ -166,6 +166,24 @@ async def test_a_guest_whose_move_is_cancelled_stays_and_may_move_later(
     await moves_beside(here, quick, there)
 
 
+async def test_a_guest_that_was_made_to_stand_still_runs_again_when_it_does_not_leave(
+    two: TwoDaemons, here: Hypervisor, there: Driver
+) -> None:
+    guest = await slow_guest(two, here)
+    moving = asyncio.create_task(here.driver.migrate(guest.server_id, await way(here.driver, guest, there)))
+
+    await under_way(two, guest.server_id)
+    await here.driver.force_complete(guest.server_id)
+    assert await here.driver.power(guest.server_id) == Power.PAUSED
+    await here.driver.force_complete(guest.server_id)
+    moving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await moving
+
+    await goes_on(here, guest)
+    assert await there.guests() == []
+
+
 async def moves_beside(here: Hypervisor, guest: GuestSpec, there: Driver) -> None:
     """It arrives, whoever else is here."""
     await here.driver.migrate(guest.server_id, await way(here.driver, guest, there))

@@ -17,7 +17,7 @@ _NOT_GONE: Final = frozenset(
     {
         *(Event.FAILED, Event.BROKEN, Event.BUILD_FAILED, Event.RESCHEDULED, Event.UNSHELVE_UNPLACED),
         *(Event.RESIZE_ROLLED_BACK, Event.REVERTED_OFF, Event.CONFIRMED_OFF, Event.SHELVED_FOR_OFFLOAD),
-        *(Event.ABORT_WANTED, Event.LIVE_MIGRATION_CANCELLED),
+        *(Event.ABORT_WANTED, Event.COMPLETION_WANTED, Event.LIVE_MIGRATION_CANCELLED),
     }
 )
 # Passed within a transaction, so nobody ever sees a server there.

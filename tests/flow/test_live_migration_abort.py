@@ -7,6 +7,7 @@ import pytest
 from novaflow.messages import LIVE_MIGRATION_ABORT, LIVE_MIGRATION_FORCE_COMPLETE, ServerOrder
 from novaflow.models import Server
 from novaflow.states import Event, Power, Vm
+from novaflow.virt.fake.host import FakeDelays
 from rpc.procedure import Cast
 from tests.support.cloud import USER, Cloud
 from tests.support.gates import Gate
@@ -26,6 +27,8 @@ from tests.support.moves import (
     used,
 )
 from tests.support.notifications import listen, until_told
+
+ENDLESS = 3600.0  # seconds
 
 
 async def tell(world: Cloud, source: str | None, server: Server, procedure: Cast[ServerOrder]) -> None:
@@ -144,17 +147,40 @@ async def test_who_listens_hears_of_an_aborted_live_migration_what_nova_tells(tm
         ]
 
 
-async def test_there_is_nothing_to_force_but_it_does_no_harm(tmp_path: Path) -> None:
+async def test_a_live_migration_that_would_last_for_ever_is_forced_to_complete(tmp_path: Path) -> None:
     gate = Gate("migrate")
-    async with two_hosts(tmp_path, before=gate) as world:
+    async with two_hosts(tmp_path, before=gate, delays=FakeDelays(migrate=ENDLESS)) as world:
         (server,) = await world.boot()
+        before = inside(world, server)
         ordered = await move(world, server, "live-migration", settle=False)
         await gate.reached.wait()
 
+        await world.servers.advance(server.id, ordered.task_id or "", Event.COMPLETION_WANTED)
         await tell(world, server.host, ordered, LIVE_MIGRATION_FORCE_COMPLETE)
         gate.open()
+        moved = await settled(world, server.id)
+        await world.quiet()
 
-        assert (await settled(world, server.id)).host == other(world, server.host)
+        assert (moved.vm, moved.host, moved.power) == (Vm.ACTIVE, other(world, server.host), Power.RUNNING)
+        assert inside(world, moved).memory.boot_id == before.memory.boot_id
+        assert await states(world, server.id, "live-migration") == ["active/migrating"] * 2 + ["active/none"]
+        assert await statuses(world, server.id) == ["completed"]
+        assert (await world.server(server.id)).power is Power.RUNNING  # that it stood still meanwhile is nobody's wish
+        await exact(world, quota=(1, 1, 512))
+
+
+async def test_a_completion_that_is_forced_late_changes_nothing(tmp_path: Path) -> None:
+    async with two_hosts(tmp_path) as world:
+        (server,) = await world.boot()
+        ordered = await move(world, server, "live-migration", settle=False)
+        moved = await settled(world, server.id)
+
+        for host in (server.host, moved.host):
+            await tell(world, host, ordered, LIVE_MIGRATION_FORCE_COMPLETE)
+        await world.quiet()
+
+        assert (await world.server(server.id)).power is Power.RUNNING
+        assert world.guests() == {server.id: [moved.host]}
 
 
 async def _is_cancelled(world: Cloud, server: Server) -> None:

@@ -41,6 +41,7 @@ from novaflow.states import Event
 from novaflow.virt.choose import fake_resources
 from novaflow.virt.driver import Driver
 from novaflow.virt.fake import FakeDriver
+from novaflow.virt.fake.host import FakeDelays
 from rpc.bus import Bus as MessageBus
 from rpc.bus import BusSettings
 from rpc.memory import MemoryBroker, MemoryTransport
@@ -228,6 +229,7 @@ class Cloud:
     moves: list[Transition] = field(default_factory=list)
     drivers: dict[str, FakeDriver] = field(default_factory=dict)
     before: BeforeOnHost | None = None
+    delays: FakeDelays | None = None
     answers_power_button: bool = True
     bus_is_cut: bool = False  # orders of this test are lost
     processes: dict[str, Process] = field(default_factory=dict)
@@ -275,6 +277,7 @@ class Cloud:
         self.drivers[host] = FakeDriver(
             self.directory / host,
             fake_resources(self.config.compute, host),
+            delays=self.delays,
             before=partial(self.before, host) if self.before else None,
             answers_power_button=self.answers_power_button,
         )

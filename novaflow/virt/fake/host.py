@@ -1,6 +1,7 @@
 """What all operations of a fake host share: its guests, its files, and how an operation begins."""
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -63,6 +64,7 @@ class FakeHost:
         self._locks = GuestLocks()
         self._guests: dict[str, FakeGuest] = {}
         self._expected: set[str] = set()
+        self._leaving: dict[str, asyncio.Event] = {}
 
     def open(self) -> None:
         """Find what an earlier process left; raises GuestFailed."""
@@ -90,6 +92,23 @@ class FakeHost:
             await self._before(operation, server_id)
         if seconds > 0:
             await asyncio.sleep(seconds)
+
+    async def travel(self, server_id: str) -> None:
+        """The hook of a migration, and the time it takes: none any more once it is forced."""
+        forced = self._leaving[server_id] = asyncio.Event()
+        try:
+            await self.begin("migrate", server_id)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(forced.wait(), self.delays.migrate)
+        finally:
+            del self._leaving[server_id]
+
+    def force(self, server_id: str) -> bool:
+        """The migration of this guest shall take no longer; False when there is none."""
+        forced = self._leaving.get(server_id)
+        if forced:
+            forced.set()
+        return forced is not None
 
     def all(self) -> list[FakeGuest]:
         """Every guest, with those that have come since somebody looked."""

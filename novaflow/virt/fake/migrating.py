@@ -42,11 +42,18 @@ class Migrating:
                 return
             self._fits(server_id, incoming)
             with self._host.copying.allowed(server_id):
-                await self._host.begin("migrate", server_id, self._host.delays.migrate)
+                await self._host.travel(server_id)
             there = self._fits(server_id, incoming)  # much may have changed in that time
             self._host.files.hand_over(server_id, there)
             self._host.lose(server_id)
             self._host.tell(server_id, Power.SHUTDOWN)
+
+    async def force_complete(self, server_id: str) -> None:
+        """It stands still for a moment, which those hear who listen, and is there."""
+        if not self._host.force(server_id):
+            raise refused("force_complete", server_id, "the guest is not migrating")
+        if self._host.known("force_complete", server_id).power is Power.RUNNING:
+            self._host.tell(server_id, Power.PAUSED)
 
     async def finish_incoming(self, server_id: str) -> None:
         """What was its way here is forgotten; it goes on with the memory it came with."""

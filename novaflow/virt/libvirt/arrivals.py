@@ -11,12 +11,12 @@ from novaflow.virt.domain_facts import Owner
 from novaflow.virt.driver import GuestSpec, Incoming
 from novaflow.virt.image_facts import Refused
 from novaflow.virt.libvirt import building, domains
+from novaflow.virt.libvirt.between import is_between
 from novaflow.virt.libvirt.host import LibvirtHost
 from novaflow.virt.libvirt.waiting import see_through
 from novaflow.virt.qemu_img import create_blank
 
 KIND: Final = "libvirt"
-_UNDER_WAY: Final = (libvirt.VIR_DOMAIN_PAUSED_MIGRATION, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP)
 
 
 async def prepare_incoming(host: LibvirtHost, guest: GuestSpec, disk_bytes: Mapping[str, int]) -> Incoming:
@@ -57,9 +57,3 @@ def has_come(link: libvirt.virConnect, owner: Owner, server_id: str) -> bool:
         if domains.says(error, libvirt.VIR_ERR_NO_DOMAIN):
             return False
         raise
-
-
-def is_between(domain: libvirt.virDomain) -> bool:
-    """Do its processors stand still because of a migration? That is so at both ends for a moment, and after a crash for longer."""
-    state, reason = domain.state()
-    return state == libvirt.VIR_DOMAIN_PAUSED and reason in _UNDER_WAY

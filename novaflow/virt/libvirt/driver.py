@@ -218,6 +218,10 @@ class LibvirtDriver:
         """From libvirt to libvirt."""
         await migration.migrate(self._host, server_id, incoming)
 
+    async def force_complete(self, server_id: str) -> None:
+        """Its processors stand still until it is there."""
+        await migration.force_complete(self._host, server_id)
+
     async def finish_incoming(self, server_id: str) -> None:
         """All of it is here."""
         await arrivals.finish_incoming(self._host, server_id)

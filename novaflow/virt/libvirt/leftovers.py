@@ -12,7 +12,7 @@ import libvirt
 
 from novaflow.virt.domain_facts import Owner
 from novaflow.virt.instance_files import DEFINITION, InstanceFiles
-from novaflow.virt.libvirt import domains
+from novaflow.virt.libvirt import between, domains
 from novaflow.virt.libvirt.connection import Connection
 
 COPYING: Final = (
@@ -90,10 +90,12 @@ def _remove(marker: Path) -> None:
 
 
 def _finish_leaving(link: libvirt.virConnect, owner: Owner, files: InstanceFiles, server_id: str) -> None:
-    """When all of a guest has arrived it is forgotten here: then its files are nobody's."""
-    if domains.look(link, owner, server_id) is None:
+    """When all of a guest has arrived it is forgotten here: then its files are nobody's. Else it goes on here."""
+    domain = domains.look(link, owner, server_id)
+    if domain is None:
         files.remove(server_id)
     else:
+        between.go_on(domain)
         (files.of(server_id) / LEAVING).unlink()
 
 

@@ -13,7 +13,7 @@ from novaflow.virt.domain_facts import Owner
 from novaflow.virt.driver import Incoming
 from novaflow.virt.image_facts import Refused
 from novaflow.virt.instance_files import write_whole
-from novaflow.virt.libvirt import arrivals, building, domains, jobs, leftovers
+from novaflow.virt.libvirt import arrivals, between, building, domains, jobs, leftovers
 from novaflow.virt.libvirt.connection import release, share
 from novaflow.virt.libvirt.failures import failures
 from novaflow.virt.libvirt.host import LibvirtHost
@@ -49,6 +49,16 @@ async def migrate(host: LibvirtHost, server_id: str, incoming: Incoming) -> None
         await host.run(_go_on, server_id)
         with host.copying.allowed(server_id):
             await _leave(host, server_id, incoming)
+
+
+async def force_complete(host: LibvirtHost, server_id: str) -> None:
+    """As soon as libvirt is at it. Whoever migrates the guest has its lock, so this goes without."""
+    with failures("force_complete", server_id):
+        while (host.files.of(server_id) / leftovers.LEAVING).exists():
+            if await host.run(between.stand_still, server_id):
+                return
+            await asyncio.sleep(jobs.LOOK_SECONDS)
+        raise Refused("the guest is not migrating")
 
 
 async def _leave(host: LibvirtHost, server_id: str, incoming: Incoming) -> None:
@@ -99,14 +109,12 @@ def _disk_sizes(link: libvirt.virConnect, owner: Owner, server_id: str) -> dict[
 def _is_whole(link: libvirt.virConnect, owner: Owner, server_id: str) -> bool:
     """Does it run here, or is it paused because somebody wants it so?"""
     domain = domains.find(link, owner, server_id)
-    return domain is not None and domains.is_active(domain) and not arrivals.is_between(domain)
+    return domain is not None and domains.is_active(domain) and not between.is_between(domain)
 
 
 def _go_on(link: libvirt.virConnect, owner: Owner, server_id: str) -> None:
     """After a crash in the last moment of a migration that came to nothing the guest stands still: let it run again."""
-    domain = domains.must_run(link, owner, server_id)
-    if arrivals.is_between(domain):
-        domain.resume()
+    between.go_on(domains.must_run(link, owner, server_id))
 
 
 def _migrate(link: libvirt.virConnect, owner: Owner, server_id: str, incoming: Incoming) -> None:

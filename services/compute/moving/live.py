@@ -88,9 +88,12 @@ class LiveMigration:
             self._host.slots.abort(ask.server_id, ask.task_id)
 
     async def live_migration_force_complete(self, ask: ServerOrder) -> None:
-        """The guest is slowed down from the beginning, until its memory is copied faster than it changes: there is nothing to force."""
+        """Have the guest stand still until it has arrived. What comes too early or too late changes nothing."""
         if await self._is_under_way(ask):
-            log.info("server %s migrates as fast as it can already", ask.server_id)
+            try:
+                await self._driver.force_complete(ask.server_id)
+            except GuestFailed as refusal:
+                log.warning("server %s: %s", ask.server_id, refusal)
 
     async def _is_under_way(self, ask: ServerOrder) -> bool:
         try:

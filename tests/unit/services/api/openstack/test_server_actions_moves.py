@@ -9,10 +9,11 @@ import pytest
 
 from novaflow.db.moving import EVACUATION, LIVE
 from novaflow.messages import LIVE_MIGRATION_ABORT, LIVE_MIGRATION_FORCE_COMPLETE
-from novaflow.states import SHUTOFF, Task, Vm, state_of
+from novaflow.states import SHUTOFF, State, Task, Vm, state_of
 from tests.support.server_world import HOST, OTHER_HOST, World, server_world
 
 MIGRATING = state_of(Vm.ACTIVE, Task.MIGRATING)
+PAUSED_MIGRATING = state_of(Vm.PAUSED, Task.MIGRATING)
 NOWHERE = {"host": None, "block_migration": "auto"}
 
 
@@ -204,6 +205,28 @@ async def test_a_live_migration_is_aborted_or_forced_at_its_source(world: World)
     ] == "running"  # until its source has heard it
     assert orders == [LIVE_MIGRATION_FORCE_COMPLETE.method, LIVE_MIGRATION_ABORT.method]
     assert world.heard_at == [HOST, HOST]
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "answered", "said"),
+    [
+        (MIGRATING, "accepted", 400, "is queued. Cannot force complete while the migration is in this state."),
+        (MIGRATING, "completed", 400, "is completed. Cannot force complete while the migration is in this state."),
+        (PAUSED_MIGRATING, "pre-migrating", 409, "while it is in vm_state paused"),
+        (SHUTOFF, "pre-migrating", 409, "while it is in task_state None"),
+    ],
+)
+async def test_only_a_live_migration_that_runs_is_forced_to_complete(
+    world: World, state: State, status: str, answered: int, said: str
+) -> None:
+    server_id, number = await migrating(world, status)
+    await world.put(server_id, state)
+
+    path = f"/servers/{server_id}/migrations/{number}/action"
+    refused = await world.api.ask("POST", path, {"force_complete": None}, version="2.22")
+
+    assert refused.status == answered
+    assert said in refused.message
 
 
 async def test_only_what_has_begun_can_be_aborted(world: World) -> None:
