@@ -9,7 +9,7 @@ import pytest
 from novaflow.db import ec2_ids
 from novaflow.db.ec2_ids import Ec2Ids
 from tests.support.compute_api import OTHER_PROJECT, PROJECT
-from tests.support.ec2_door import Door, ec2_door
+from tests.support.ec2_door import Door
 from tests.support.server_world import IMAGE, World, server_world
 
 MINE = "22222222-2222-4222-8222-222222222222"
@@ -32,12 +32,6 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         world.glance.add(THEIRS, name="theirs", visibility="private", owner=OTHER_PROJECT)
         world.glance.add(KERNEL, name="linux", container_format="aki", disk_format="aki")
         yield world
-
-
-@pytest.fixture
-async def door(world: World) -> AsyncIterator[Door]:
-    async with ec2_door(world.api) as door:
-        yield door
 
 
 async def named(world: World, image_id: str, prefix: str = "ami") -> str:

@@ -1,28 +1,12 @@
 """What is told of one instance and done to it, as clients of two ages ask for it, and once it has ended."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from novaflow.db import ec2_ids
 from novaflow.db.ec2_ids import Ec2Ids
 from novaflow.db.guest_passwords import GuestPasswords
-from tests.support.ec2_door import Door, ec2_door
-from tests.support.server_world import World, server_world
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with server_world(tmp_path) as world:
-        yield world
-
-
-@pytest.fixture
-async def door(world: World) -> AsyncIterator[Door]:
-    async with ec2_door(world.api) as door:
-        yield door
+from tests.support.ec2_door import Door
+from tests.support.server_world import World
 
 
 async def instance_of(world: World, server_id: str) -> str:

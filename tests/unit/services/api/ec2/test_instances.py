@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -22,18 +21,6 @@ from tests.support.server_world import IMAGE, World, server_world
 
 USER_DATA = b"#!/bin/sh\necho hello\n"
 UNKNOWN = "i-0badcafe"
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with server_world(tmp_path) as world:
-        yield world
-
-
-@pytest.fixture
-async def door(world: World) -> AsyncIterator[Door]:
-    async with ec2_door(world.api) as door:
-        yield door
 
 
 async def ami(world: World) -> str:

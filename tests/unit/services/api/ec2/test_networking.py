@@ -14,7 +14,7 @@ from novaflow.db import ec2_ids
 from novaflow.db.ec2_ids import Ec2Ids
 from novaflow.quotas import QuotaLimits
 from tests.support.compute_api import PROJECT
-from tests.support.ec2_door import Door, ec2_door
+from tests.support.ec2_door import Door
 from tests.support.server_world import World, server_world
 
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me@example"
@@ -29,12 +29,6 @@ SSH: dict[str, Any] = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRan
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with server_world(tmp_path, CONFIG) as world:
         yield world
-
-
-@pytest.fixture
-async def door(world: World) -> AsyncIterator[Door]:
-    async with ec2_door(world.api) as door:
-        yield door
 
 
 async def group(door: Door, name: str = "web") -> str:

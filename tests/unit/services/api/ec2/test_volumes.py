@@ -11,7 +11,7 @@ from novaflow.config import Config
 from novaflow.db import ec2_ids
 from novaflow.db.ec2_ids import Ec2Ids
 from novaflow.quotas import QuotaLimits
-from tests.support.ec2_door import Door, ec2_door
+from tests.support.ec2_door import Door
 from tests.support.server_world import World, server_world
 from tests.support.volumes import carry_out
 
@@ -22,12 +22,6 @@ ZONE = "nova"
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with server_world(tmp_path, Config(quota=QuotaLimits(volumes=3))) as world:
         yield world
-
-
-@pytest.fixture
-async def door(world: World) -> AsyncIterator[Door]:
-    async with ec2_door(world.api) as door:
-        yield door
 
 
 async def make(door: Door, **more: Any) -> dict[str, Any]:

@@ -1,9 +1,7 @@
 """What is the same for every url: versions, refusals, bodies."""
 
 import logging
-from collections.abc import AsyncIterator
 from http import HTTPStatus
-from pathlib import Path
 
 import aiohttp
 import msgspec
@@ -15,16 +13,10 @@ from rpc.tracing import Discard, Tracer
 from services.api.openstack.faults import UNEXPECTED, faults
 from services.api.openstack.microversion import MAX
 from services.web import serving, traced
-from tests.support.compute_api import OTHER_PROJECT, PROJECT, ComputeApi, compute_api
+from tests.support.compute_api import OTHER_PROJECT, PROJECT, ComputeApi
 
 JSON = {"Content-Type": "application/json", "X-Auth-Token": "alice"}
 MAX_TEXT = f"{MAX[0]}.{MAX[1]}"
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ComputeApi]:
-    async with compute_api(tmp_path) as api:
-        yield api
 
 
 async def post(api: ComputeApi, path: str, data: bytes, **headers: str) -> tuple[int, dict[str, dict[str, object]]]:

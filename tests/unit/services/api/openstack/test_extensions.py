@@ -1,17 +1,8 @@
 """What clients probe for before they use it."""
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from tests.support.compute_api import ComputeApi, compute_api
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> Any:
-    async with compute_api(tmp_path) as running:
-        yield running
+from tests.support.compute_api import ComputeApi
 
 
 async def test_what_is_listed_can_be_shown(api: ComputeApi) -> None:

@@ -1,20 +1,13 @@
 """Flavors over HTTP, as clients of Nova see them."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.compute_api import OTHER_PROJECT, PROJECT, ComputeApi, compute_api
+from tests.support.compute_api import OTHER_PROJECT, PROJECT, ComputeApi
 
 DEFAULTS = ["m1.tiny", "m1.small", "m1.medium", "m1.large", "m1.xlarge"]
 NANO: dict[str, Any] = {"name": "nano", "ram": 64, "vcpus": 1, "disk": 1}
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> Any:
-    async with compute_api(tmp_path) as running:
-        yield running
 
 
 async def create(api: ComputeApi, **fields: object) -> Any:

@@ -1,11 +1,10 @@
 """Limits, quota sets and quota classes over HTTP, as clients of Nova see them."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.compute_api import OTHER_PROJECT, PROJECT, ComputeApi, compute_api
+from tests.support.compute_api import OTHER_PROJECT, PROJECT, ComputeApi
 from tests.support.servers import a_server
 
 DEFAULTS = {
@@ -27,12 +26,6 @@ DEFAULTS = {
 NETWORK = {"fixed_ips", "floating_ips", "security_groups", "security_group_rules"}
 HIDDEN = {"server_groups", "server_group_members"}  # of a class
 WITHOUT_NETWORK = {key: value for key, value in DEFAULTS.items() if key not in NETWORK}
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> Any:
-    async with compute_api(tmp_path) as running:
-        yield running
 
 
 async def put(api: ComputeApi, project: str = PROJECT, query: str = "", version: str = "2.1", **limits: object) -> Any:

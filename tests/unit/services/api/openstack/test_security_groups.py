@@ -10,19 +10,13 @@ import pytest
 from novaflow.config import Config
 from novaflow.quotas import QuotaLimits
 from tests.support.compute_api import PROJECT, ComputeApi, Reply, compute_api
-from tests.support.server_world import World, server_world
+from tests.support.server_world import World
 
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[ComputeApi]:
     async with compute_api(tmp_path, Config(quota=QuotaLimits(security_groups=3, security_group_rules=2))) as running:
         yield running
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with server_world(tmp_path) as world:
-        yield world
 
 
 async def create(api: ComputeApi, name: str = "web", *, who: str = "alice", version: str | None = None) -> Reply:

@@ -1,8 +1,6 @@
 """POST /servers/{id}/action: which actions there are, when they are accepted, and what the host is told."""
 
-from collections.abc import AsyncIterator
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,18 +8,12 @@ import pytest
 from novaflow.messages import REBOOT_INSTANCE, START_INSTANCE, STOP_INSTANCE, RebootOrder
 from novaflow.models import Fault
 from novaflow.states import Event, Power
-from tests.support.server_world import HOST, World, server_world
+from tests.support.server_world import HOST, World
 
 START: dict[str, Any] = {"os-start": None}
 STOP: dict[str, Any] = {"os-stop": None}
 SOFT = {"reboot": {"type": "SOFT"}}
 HARD = {"reboot": {"type": "HARD"}}
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with server_world(tmp_path) as world:
-        yield world
 
 
 async def stopped(world: World) -> str:

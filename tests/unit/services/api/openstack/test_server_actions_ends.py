@@ -19,12 +19,6 @@ KEEPING = Config(compute=Compute(reclaim_instance_interval=3600.0), quota=QuotaL
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with server_world(tmp_path) as world:
-        yield world
-
-
-@pytest.fixture
 async def keeping(tmp_path: Path) -> AsyncIterator[World]:
     """A world that keeps deleted servers for an hour, and where a project has one server."""
     (tmp_path / "keeping").mkdir()

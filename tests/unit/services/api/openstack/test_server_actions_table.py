@@ -1,15 +1,13 @@
 """Every action in every state of the table: what the API answers is what the table says, and nothing else decides it."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from novaflow.states import ACTIONS, MOVES, RULES, STATES, Event, Power, State, Task, Vm
-from tests.support.server_world import HOST, IMAGE, OTHER_HOST, World, server_world
+from tests.support.server_world import HOST, IMAGE, OTHER_HOST, World
 
 LIVE = [state for state in STATES if state.vm is not Vm.DELETED]
 ANNOTATED = (Vm.ACTIVE, Vm.PAUSED, Vm.SUSPENDED, Vm.STOPPED)
@@ -63,12 +61,6 @@ CASES = (
     Case(Event.RESTORE_ORDERED,        {"restore": None}),
 )
 # fmt: on
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with server_world(tmp_path) as world:
-        yield world
 
 
 def refusal(case: Case, server_id: str, state: State) -> str:

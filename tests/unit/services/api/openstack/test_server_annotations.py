@@ -1,6 +1,5 @@
 """Metadata, tags and addresses of servers."""
 
-from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,6 @@ from tests.support.compute_api import Reply
 from tests.support.server_world import World, server_world
 
 NEW = "2.26"
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with server_world(tmp_path) as world:
-        yield world
 
 
 async def ask(world: World, method: str, path: str, body: object = None, *, who: str = "alice") -> Reply:

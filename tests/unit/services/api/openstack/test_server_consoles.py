@@ -1,22 +1,14 @@
 """Looking at guests through the API: screens, pictures of them, diagnostics, crash dumps."""
 
-from collections.abc import AsyncIterator
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from novaflow.states import ACTIVE, SHUTOFF, Task, Vm, state_of
-from tests.support.server_world import PNG, World, server_world
+from tests.support.server_world import PNG, World
 
 URL = "vnc://127.0.0.1:5901"
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with server_world(tmp_path) as world:
-        yield world
 
 
 async def remote(world: World, server_id: str, protocol: str, kind: str, version: str = "2.6") -> Any:

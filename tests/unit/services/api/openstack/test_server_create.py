@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import re
-from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,6 @@ from tests.support.server_world import HOST, IMAGE, World, server_world
 
 UNKNOWN = "22222222-2222-4222-8222-222222222222"
 USER_DATA = base64.b64encode(b"#!/bin/sh\necho hello\n").decode()
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with server_world(tmp_path) as world:
-        yield world
 
 
 async def test_a_server_is_recorded_ordered_and_answered_202(world: World) -> None:

@@ -1,30 +1,16 @@
 """Server groups over HTTP, as clients of Nova see them."""
 
-from collections.abc import AsyncIterator
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.api.openstack.microversion import MAX
 from services.api.openstack.server_groups import RULES
-from tests.support.compute_api import PROJECT, ComputeApi, Reply, compute_api
-from tests.support.server_world import World, server_world
+from tests.support.compute_api import PROJECT, ComputeApi, Reply
+from tests.support.server_world import World
 
 UNKNOWN = "22222222-2222-4222-8222-222222222222"
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> Any:
-    async with compute_api(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with server_world(tmp_path) as world:
-        yield world
 
 
 async def create(

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -64,12 +63,6 @@ SINCE_2_3 = {
         "user_data",
     )
 }
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with server_world(tmp_path) as world:
-        yield world
 
 
 async def test_user_data_is_shown_to_administrators_and_for_one_server_alone(world: World) -> None:
