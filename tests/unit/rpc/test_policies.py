@@ -14,6 +14,7 @@ from rpc.procedure import Call, Cast, Fanout, Target
 from rpc.settings import BusSettings, ProcedureSettings
 from rpc.tracing import Discard, Tracer
 from rpc.transport import Assurance, Delivery, Destination, Message, Origin, Receive, Role, Subscription
+from tests.support.bus import until
 
 NONE, ROUTED, CONFIRMED = Assurance.NONE, Assurance.ROUTED, Assurance.CONFIRMED
 DURABLE = ProcedureSettings(delivery="durable")
@@ -208,7 +209,7 @@ async def test_what_was_acknowledged_first_is_settled_once_when_its_handler_is_c
     await served.bus.serve("t")
     for _ in range(4):
         await served.bus.cast(served.procedure, Ask())
-    await asyncio.wait_for(served.started.get(), 10.0)
+    await until(lambda: len(served.transport.settled) == 4)
 
     await served.close()
 
