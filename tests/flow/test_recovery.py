@@ -45,11 +45,12 @@ async def test_a_build_that_is_ordered_again_still_wants_no_network(tmp_path: Pa
 
 async def test_a_build_that_kills_its_worker_every_time_ends_in_error(tmp_path: Path) -> None:
     poison = Gate("spawn", holds=1000)
-    config = settings(conductor=Conductor(task_lease=60.0, recovery_interval=60.0, task_attempts=3))
+    lasting = msgspec.structs.replace(settings().compute, service_down_time=60.0)
+    config = settings(conductor=Conductor(task_lease=60.0, recovery_interval=60.0, task_attempts=3), compute=lasting)
     async with cloud(tmp_path, config, before=poison) as world:
         (server,) = await world.boot(settle=False)
         for _ in range(3):
-            await poison.reached.wait()
+            await asyncio.wait_for(poison.reached.wait(), 15.0)
             poison.reached.clear()
             await world.processes["compute"].kill()
             await world.processes["compute"].start()

@@ -20,6 +20,7 @@ from tests.support.cloud import USER, Cloud, bus_on, cloud, settings
 from tests.support.hosts import Heard, listening
 
 AT_ONCE = Conductor(task_lease=0.0, task_attempts=3)
+LASTING = msgspec.structs.replace(settings().compute, service_down_time=60.0)  # hosts here say once that they live
 
 
 @asynccontextmanager
@@ -27,7 +28,7 @@ async def recovering(
     directory: Path, *hosts: str, config: Config | None = None
 ) -> AsyncIterator[tuple[Cloud, Recovery, Heard, list[BuildInstance]]]:
     """A database, hosts and a scheduler that listen, and recovery that regards every task as interrupted."""
-    config = config or settings(conductor=AT_ONCE)
+    config = config or settings(conductor=AT_ONCE, compute=LASTING)
     async with cloud(directory, config, services=[]) as world, listening(world, *hosts) as heard:
         builds: list[BuildInstance] = []
 
