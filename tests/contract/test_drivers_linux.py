@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from novaflow.models import BuildPlan, Flavor, InjectedFile, Server
+from novaflow.models import BuildPlan, Flavor, InjectedFile
 from novaflow.states import Power, Task, Vm
 from novaflow.virt.config_drive import build_config_drive
 from novaflow.virt.driver import BootSource, DiskImage, Driver, GuestSpec
@@ -19,6 +19,7 @@ from tests.support.guests import ADDRESS, console_has, counts_on, guest_spec, ra
 from tests.support.hypervisors import embedded_host
 from tests.support.libvirt import need_libvirt
 from tests.support.pictures import png_size
+from tests.support.plain_server import plain_server
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FLAVOR = Flavor(id="1", name="m1.tiny", vcpus=1, ram_mb=256, disk_gb=1)
@@ -60,10 +61,9 @@ def linux(
     disk: DiskImage, user_data: str = USER_DATA, flavor: Flavor = FLAVOR, server_id: str = "", **boots: str
 ) -> GuestSpec:
     server_id = server_id or str(uuid.uuid4())
-    server = Server(
-        id=server_id, name="Web server", hostname="web-server", project_id="project", user_id="user", flavor=flavor,
-        image_id=str(uuid.uuid4()), vm=Vm.BUILDING, task=Task.SPAWNING, power=Power.NOSTATE,
-        created_at=NOW, updated_at=NOW, key_name="mine",
+    server = plain_server(
+        NOW, id=server_id, name="Web server", hostname="web-server", flavor=flavor, image_id=str(uuid.uuid4()),
+        vm=Vm.BUILDING, task=Task.SPAWNING, power=Power.NOSTATE, launched_at=None, key_name="mine",
     )  # fmt: skip
     plan = BuildPlan(
         server=server,

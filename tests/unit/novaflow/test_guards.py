@@ -2,36 +2,21 @@
 
 from datetime import UTC, datetime
 
-import msgspec
 import pytest
 
 from novaflow import guards
 from novaflow.errors import Locked, NeverActive, WrongState
-from novaflow.models import Context, Flavor, Server
-from novaflow.states import ACTIONS, MOVES, RULES, STATES, Event, Power, State, Task, Vm
+from novaflow.models import Context, Server
+from novaflow.states import ACTIONS, MOVES, RULES, STATES, Event, State, Task, Vm
+from tests.support.plain_server import plain_server
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OWNER = Context(request_id="r", user_id="u", project_id="p")
 ADMIN = Context(request_id="r", user_id="a", project_id="q", roles=("admin",))
-SERVER = Server(
-    id="s",
-    name="web",
-    hostname="web",
-    project_id="p",
-    user_id="u",
-    flavor=Flavor(id="1", name="tiny", vcpus=1, ram_mb=1, disk_gb=1),
-    image_id="i",
-    vm=Vm.ACTIVE,
-    task=Task.IDLE,
-    power=Power.RUNNING,
-    created_at=NOW,
-    updated_at=NOW,
-    launched_at=NOW,
-)
 
 
 def server(state: State, **facts: object) -> Server:
-    return msgspec.structs.replace(SERVER, vm=state.vm, task=state.task, **facts)
+    return plain_server(NOW, id="s", project_id="p", user_id="u", vm=state.vm, task=state.task, **facts)
 
 
 @pytest.mark.parametrize("event", list(ACTIONS), ids=str)

@@ -21,9 +21,10 @@ from novaflow.messages import (
     UNSHELVE_INSTANCE,
 )
 from novaflow.models import Flavor, Server
-from novaflow.states import ACTIONS, MOVES, RULES, Power, State, Task, Vm, advance, state_of
+from novaflow.states import ACTIONS, MOVES, RULES, State, Task, Vm, advance, state_of
 from novaflow.tasks import Migration
 from services.reordering import ROLLED_BACK, order_of
+from tests.support.plain_server import plain_server
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SMALL = Flavor(id="1", name="m1.small", vcpus=1, ram_mb=512, disk_gb=1)
@@ -32,18 +33,7 @@ LARGE = Flavor(id="2", name="m1.large", vcpus=4, ram_mb=4096, disk_gb=10)
 
 def server(state: State, **changes: Any) -> Server:
     facts: dict[str, Any] = {"vm": state.vm, "task": state.task, "host": "source", "flavor": SMALL} | changes
-    return Server(
-        id="8f5b8f5e-0000-4000-8000-000000000001",
-        name="web",
-        hostname="web",
-        project_id="project",
-        user_id="user",
-        image_id="image",
-        power=Power.RUNNING,
-        created_at=NOW,
-        updated_at=NOW,
-        **facts,
-    )
+    return plain_server(NOW, **facts)
 
 
 def move(**changes: Any) -> Migration:

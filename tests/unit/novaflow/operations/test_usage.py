@@ -6,7 +6,8 @@ import pytest
 
 from novaflow.models import Flavor, Server
 from novaflow.operations.usage import Period, usage_of
-from novaflow.states import Power, Task, Vm
+from novaflow.states import Vm
+from tests.support.plain_server import plain_server
 
 NOON = datetime(2026, 8, 1, 12, tzinfo=UTC)
 PERIOD = Period(start=NOON, stop=NOON + timedelta(hours=10), now=NOON + timedelta(hours=20))
@@ -15,19 +16,11 @@ FLAVOR = Flavor(id="1", name="m1.tiny", vcpus=2, ram_mb=512, disk_gb=1, ephemera
 
 def server(launched: float | None, gone: float | None = None, project: str = "p1") -> Server:
     """A server that was launched and deleted so many hours after noon."""
-    return Server(
-        id="s",
-        name="s",
-        hostname="s",
+    return plain_server(
+        NOON,
         project_id=project,
-        user_id="u",
         flavor=FLAVOR,
-        image_id="i",
         vm=Vm.ACTIVE if gone is None else Vm.DELETED,
-        task=Task.IDLE,
-        power=Power.RUNNING,
-        created_at=NOON,
-        updated_at=NOON,
         launched_at=None if launched is None else NOON + timedelta(hours=launched),
         deleted_at=None if gone is None else NOON + timedelta(hours=gone),
     )

@@ -9,27 +9,25 @@ import pycdlib
 import pytest
 
 from novaflow.errors import Invalid
-from novaflow.models import Address, BuildPlan, Ec2Names, Flavor, InjectedFile, Server
+from novaflow.models import Address, BuildPlan, Ec2Names, InjectedFile
 from novaflow.states import Power, Task, Vm
 from novaflow.virt.config_drive import build_config_drive
 from novaflow.virt.guest_facts import OPENSTACK_VERSIONS, GuestNetwork
+from tests.support.plain_server import plain_server
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SEED = bytes(range(256)) * 2
 ADDRESS = Address(network="private", ip="10.0.0.7", mac="fa:16:3e:00:00:07")
-SERVER = Server(
+SERVER = plain_server(
+    NOW,
     id="0a1b2c3d-0000-4000-8000-000000000001",
     name="Web <server>",
     hostname="web-server",
-    project_id="project",
-    user_id="user",
-    flavor=Flavor(id="1", name="m1.tiny", vcpus=1, ram_mb=512, disk_gb=1),
     image_id="11223344-0000-4000-8000-000000000002",
     vm=Vm.BUILDING,
     task=Task.SPAWNING,
     power=Power.NOSTATE,
-    created_at=NOW,
-    updated_at=NOW,
+    launched_at=None,
     key_name="mine",
     metadata={"role": "web"},
     availability_zone="nova",

@@ -11,12 +11,13 @@ import pytest
 
 from novaflow.config import Api, Config
 from novaflow.messages import TERMINATE_INSTANCE
-from novaflow.models import Fault, Flavor, Server
-from novaflow.states import Event, Power, Task, Vm
+from novaflow.models import Fault
+from novaflow.states import Event
 from services.api.openstack.frame import Links
 from services.api.openstack.server_networking import Networking
 from services.api.openstack.server_views import full
 from tests.support.compute_api import PEOPLE, PROJECT
+from tests.support.plain_server import plain_server
 from tests.support.server_world import HOST, IMAGE, World, server_world
 
 NOBODY = "33333333-3333-4333-8333-333333333333"
@@ -467,21 +468,7 @@ async def test_of_many_deletes_at_once_the_last_one_counts(world: World) -> None
 @pytest.mark.parametrize(("microsecond", "shown"), [(0, "000000"), (1, "000001"), (250_000, "250000")])
 def test_times_are_written_as_nova_writes_them(microsecond: int, shown: str) -> None:
     moment = datetime(2026, 8, 1, 12, 0, 0, microsecond, tzinfo=UTC)
-    server = Server(
-        id=NOBODY,
-        name="a",
-        hostname="a",
-        project_id="p",
-        user_id="u",
-        flavor=Flavor(id="1", name="f", vcpus=1, ram_mb=1, disk_gb=1),
-        image_id="",
-        vm=Vm.ACTIVE,
-        task=Task.IDLE,
-        power=Power.RUNNING,
-        created_at=moment,
-        updated_at=moment,
-        launched_at=moment,
-    )
+    server = plain_server(moment, image_id="")
 
     written = msgspec.json.decode(
         msgspec.json.encode(full(server, Links("", ""), (2, 1), Networking(), is_admin=False))
