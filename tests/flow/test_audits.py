@@ -39,6 +39,14 @@ def becomes(world: Cloud, server: Server, vm: Vm) -> Callable[[], Awaitable[bool
     return holds
 
 
+async def parked_while_away(world: Cloud, server: Server) -> None:
+    """The server's host has died, and has its guest parked."""
+    driver = world.drivers[server.host or ""]
+    await world.processes["compute"].kill()
+    await driver.power_off(server.id, 0.0)
+    await driver.park(server.id)
+
+
 async def test_a_guest_that_the_database_does_not_know_is_left_alone_and_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -73,10 +81,7 @@ async def test_a_guest_whose_server_was_deleted_while_its_host_was_away_is_remov
 async def test_a_parked_guest_of_a_server_that_is_gone_is_removed(tmp_path: Path) -> None:
     async with cloud(tmp_path, often()) as world:
         (server,) = await world.boot()
-        driver = world.drivers[server.host or ""]
-        await world.processes["compute"].kill()
-        await driver.power_off(server.id, 0.0)
-        await driver.park(server.id)
+        await parked_while_away(world, server)
         await world.servers.delete_locally(USER, server)
         await world.processes["compute"].start()
 
@@ -89,10 +94,7 @@ async def test_a_parked_guest_of_a_server_that_is_gone_is_removed(tmp_path: Path
 async def test_a_server_whose_move_was_given_up_while_it_was_parked_has_its_guest_again(tmp_path: Path) -> None:
     async with cloud(tmp_path, often()) as world:
         (server,) = await world.boot()
-        driver = world.drivers[server.host or ""]
-        await world.processes["compute"].kill()
-        await driver.power_off(server.id, 0.0)
-        await driver.park(server.id)
+        await parked_while_away(world, server)
         await world.processes["compute"].start()
 
         async def is_back() -> bool:
