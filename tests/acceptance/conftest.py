@@ -1,5 +1,6 @@
 """Whole clouds, as a user starts them, and the clients they are used with."""
 
+import asyncio
 import shlex
 import subprocess
 import sys
@@ -9,15 +10,26 @@ from pathlib import Path
 
 import pytest
 
-from services.detached import detached
+from novaflow.lab.openstack import connect
+from services.detached import admin, detached
 from tests.support.clients import OpenStackClient, environment
-from tests.support.libvirt import short_directory
+from tests.support.libvirt import need_libvirt, short_directory
+from tests.support.linux_server import GUEST_IMAGE, asks_metadata_service, image_named
+from tests.support.python27 import environment27, need_python27
+
+_HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
 def openstack_bin() -> Path:
     """Where the unmodified `openstack` client is."""
-    return environment(Path(__file__).parent / "openstackclient.lock")
+    return environment(_HERE / "openstackclient.lock")
+
+
+@pytest.fixture(scope="session")
+def boto27_bin() -> Path:
+    """Where CPython 2.7 is that has boto 2.27."""
+    return environment27(need_python27(), _HERE / "boto27.lock", _HERE / "virtualenv27.lock")
 
 
 @pytest.fixture
@@ -40,3 +52,12 @@ async def client_of(state_dir: Path, openstack_bin: Path, *arguments: str) -> As
     """A cloud started with `arguments`, and a client with the environment that `novaflow env` prints."""
     async with detached([*arguments, "--port-base", "0"], state_dir):
         yield OpenStackClient(openstack_bin, printed_environment(state_dir))
+
+
+@asynccontextmanager
+async def ec2_cloud(state_dir: Path, *arguments: str) -> AsyncIterator[dict[str, str]]:
+    """A cloud started with `arguments` whose guests ask the metadata service; gives what `novaflow env --ec2` prints."""
+    need_libvirt()
+    async with detached([*arguments, "--port-base", "0"], state_dir) as config, connect(admin(config)) as client:
+        await asks_metadata_service(client, await image_named(client, GUEST_IMAGE))
+        yield await asyncio.to_thread(printed_environment, state_dir, "--ec2")

@@ -5,9 +5,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from novaflow.virt.guest.build import COMMAND_LINE
 from tests.support.libvirt import need_libvirt, short_directory
-from tests.support.linux_server import SMALL, LinuxCloud, LinuxServer, linux_cloud
+from tests.support.linux_server import (
+    GUEST_IMAGE,
+    SMALL,
+    LinuxCloud,
+    LinuxServer,
+    asks_metadata_service,
+    image_named,
+    linux_cloud,
+)
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -38,17 +45,6 @@ async def cloud() -> AsyncIterator[LinuxCloud]:
             yield made
 
 
-async def asks_the_service(cloud: LinuxCloud) -> None:
-    """The guest image is told to ask there, whether or not there is a config drive."""
-    patch = [{"op": "replace", "path": "/os_command_line", "value": f"{COMMAND_LINE} metadata"}]
-    await cloud.client.ask(
-        "PATCH",
-        f"{cloud.client.image}/images/{cloud.image}",
-        json=patch,
-        headers={"Content-Type": "application/openstack-images-v2.1-json-patch"},
-    )
-
-
 async def booted(cloud: LinuxCloud, name: str, script: str) -> LinuxServer:
     flavor = await cloud.flavor(f"of-{name}", **SMALL)
     data = base64.b64encode(script.encode()).decode()
@@ -57,7 +53,7 @@ async def booted(cloud: LinuxCloud, name: str, script: str) -> LinuxServer:
 
 
 async def test_a_guest_gets_its_user_data_from_its_wire_and_nobody_elses(cloud: LinuxCloud) -> None:
-    await asks_the_service(cloud)
+    await asks_metadata_service(cloud.client, await image_named(cloud.client, GUEST_IMAGE))
 
     server = await booted(cloud, "web", ASKS)
     other = await booted(cloud, "other", ASKS)

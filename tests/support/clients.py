@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,34 +14,38 @@ from typing import Any
 import msgspec
 
 ROOT = Path(__file__).parents[2]
+CLIENTS = ROOT / "build" / "clients"
 _INSTALL_TIMEOUT = 600
 _COMMAND_TIMEOUT = 120
 
 
 def environment(lock: Path) -> Path:
     """A virtual environment with exactly what `lock` pins; made once per content of the file. Gives its bin directory."""
-    name = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    directory = ROOT / "build" / "clients" / f"{lock.stem}-{name}"
+
+    def make(directory: Path) -> None:
+        run(sys.executable, "-m", "venv", "--clear", directory)
+
+    return filled(lock, sys.version, make)
+
+
+def filled(lock: Path, version: str, make: Callable[[Path], None]) -> Path:
+    """The same with an empty environment by `make`, for an interpreter of this version."""
+    name = hashlib.sha256(lock.read_bytes() + version.encode()).hexdigest()[:16]
+    directory = CLIENTS / f"{lock.stem}-{name}"
     directory.parent.mkdir(parents=True, exist_ok=True)
     with (directory.parent / f"{directory.name}.lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if not (directory / "complete").exists():
-            run = {"check": True, "timeout": _INSTALL_TIMEOUT, "stdout": subprocess.DEVNULL}
-            subprocess.run([sys.executable, "-m", "venv", "--clear", directory], **run)  # type: ignore[call-overload]
-            install = [
-                directory / "bin" / "python",
-                "-m",
-                "pip",
-                "install",
-                "-qqq",
-                "--no-deps",
-                "--require-hashes",
-                "-r",
-                lock,
-            ]
-            subprocess.run(install, **run)  # type: ignore[call-overload]
+            make(directory)
+            install = ("-m", "pip", "install", "-qqq", "--no-deps", "--require-hashes", "-r", lock)
+            run(directory / "bin" / "python", *install)
             (directory / "complete").touch()
     return directory / "bin"
+
+
+def run(*command: str | Path) -> None:
+    """Run it; raises CalledProcessError, with its complaints on our standard error."""
+    subprocess.run(command, check=True, timeout=_INSTALL_TIMEOUT, stdout=subprocess.DEVNULL)
 
 
 class CommandFailed(Exception):

@@ -180,3 +180,10 @@ async def image_named(client: OpenStack, name: str) -> Shown:
             await asyncio.sleep(_PAUSE)
     image: Shown = images[0]
     return image
+
+
+async def asks_metadata_service(client: OpenStack, image: Shown) -> None:
+    """The guests of this image, which is the tiny Linux, are told to ask there, whether or not there is a config drive."""
+    patch = [{"op": "replace", "path": "/os_command_line", "value": f"{image['os_command_line']} metadata"}]
+    headers = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+    await client.ask("PATCH", f"{client.image}/images/{image['id']}", json=patch, headers=headers)
