@@ -5,20 +5,19 @@
 <directory>/locks/<image id>      held (flock) by who fetches or removes; the kernel lets go when a process dies
 """
 
-import errno
 import fcntl
 import hashlib
 import os
 import threading
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
 from novaflow.errors import ServiceUnavailable
+from novaflow.images.full_disks import room_or
 from novaflow.models import ImageFacts
 
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NANO: Final = 10**9
 _BLOCK: Final = 512  # bytes, the unit of st_blocks
 
@@ -77,7 +76,7 @@ class CacheFiles:
     def begin(self, name: str, image: ImageFacts) -> "Partial":
         """Start the fetch of an entry, whose image the caller has locked; what an earlier one left is overwritten."""
         partial = self._partial / name
-        with _room():
+        with room_or(_full):
             file = partial.open("wb", buffering=0)
         os.fchmod(file.fileno(), 0o644)
         return Partial(file, partial, self.path(name), image)
@@ -135,7 +134,7 @@ class Partial:
         self._size += len(chunk)
         if self._size > self._wanted_size:
             raise Mismatch(f"its data is longer than the {self._wanted_size} bytes on record")
-        with self._turn, _room():
+        with self._turn, room_or(_full):
             rest = memoryview(chunk)
             while rest:
                 rest = rest[self._file.write(rest) :]
@@ -143,7 +142,7 @@ class Partial:
 
     def verify(self) -> None:
         """Bring the data to the disk. Raises Mismatch unless it is what is on record."""
-        with _room():
+        with room_or(_full):
             os.fsync(self._file.fileno())
         if self._size != self._wanted_size:
             raise Mismatch(f"its data is {self._size} bytes and not the {self._wanted_size} on record")
@@ -162,11 +161,5 @@ class Partial:
         self.path.unlink(missing_ok=True)
 
 
-@contextmanager
-def _room() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise ServiceUnavailable(service="image cache", reason=os.strerror(error.errno or 0)) from error
-        raise
+def _full(reason: str) -> ServiceUnavailable:
+    return ServiceUnavailable(service="image cache", reason=reason)

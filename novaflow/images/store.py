@@ -5,7 +5,6 @@ its file from before the upload is on record until after its end is; the kernel 
 whoever finds an upload on record, or a file that no record knows, can tell whether it still lives, also across processes.
 """
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -13,14 +12,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Final
+from typing import IO
 
 from novaflow.errors import TooLarge
 from novaflow.images.errors import StoreFull
+from novaflow.images.full_disks import room_or
 from novaflow.images.image import StoredData
 from novaflow.images.inspect import DiskImage, Inspector
-
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class FileStore:
@@ -38,7 +36,7 @@ class FileStore:
 
     def begin(self, image_id: str, upload_id: str) -> "Upload":
         """Open the file of a new upload, locked. Raises StoreFull."""
-        with _lock(self._uploads, fcntl.LOCK_SH), _room():
+        with _lock(self._uploads, fcntl.LOCK_SH), room_or(_full):
             partial = self._partial(image_id, upload_id)
             file = os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -94,7 +92,7 @@ class Upload:
 
     def write(self, chunk: bytes) -> None:
         """Append a chunk. Raises TooLarge beyond the store's limit, StoreFull when the disk is."""
-        with self._turn, _room():
+        with self._turn, room_or(_full):
             self._size += len(chunk)
             if self._size > self._max_bytes:
                 raise TooLarge(what="The incoming image", limit=self._max_bytes)
@@ -107,7 +105,7 @@ class Upload:
 
     def seal(self) -> DiskImage:
         """Bring everything to the disk; what the image is. Raises StoreFull."""
-        with self._turn, _room():
+        with self._turn, room_or(_full):
             os.fsync(self._file.fileno())
             return self._inspector.finish()
 
@@ -166,14 +164,8 @@ def _lock(directory: Path, kind: int) -> Iterator[None]:
         os.close(handle)
 
 
-@contextmanager
-def _room() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise StoreFull(reason=os.strerror(error.errno or 0)) from error
-        raise
+def _full(reason: str) -> StoreFull:
+    return StoreFull(reason=reason)
 
 
 def _sync_directory(directory: Path) -> None:
