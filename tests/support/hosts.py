@@ -1,4 +1,4 @@
-"""Compute hosts that only listen: what a scheduler or a conductor orders of them, kept for the test to see."""
+"""Compute hosts and a scheduler that only listen: what is ordered of them, kept for the test to see."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from novaflow import messages
 from novaflow.hosts import HostResources
-from novaflow.messages import BUILD_AND_RUN_INSTANCE, COMPUTE
+from novaflow.messages import BUILD_AND_RUN_INSTANCE, BUILD_INSTANCES, COMPUTE, SCHEDULER, BuildInstance
 from novaflow.models import Value
+from rpc.bus import Bus
 from rpc.procedure import Cast
 from tests.support.cloud import Cloud, bus_on
 
@@ -46,3 +47,18 @@ async def listening(world: Cloud, *names: str, resources: HostResources = RESOUR
     finally:
         for bus in buses:
             await bus.close()
+
+
+@asynccontextmanager
+async def scheduled(world: Cloud) -> AsyncIterator[tuple[Bus, list[BuildInstance]]]:
+    """A scheduler that only listens, until the block ends: its bus, and the builds that are ordered of it."""
+    builds: list[BuildInstance] = []
+
+    async def build_instances(ask: BuildInstance) -> None:
+        builds.append(ask)
+
+    bus = bus_on(world.broker, world.spans)
+    bus.on_cast(BUILD_INSTANCES, build_instances)
+    await bus.serve(SCHEDULER)
+    yield bus, builds
+    await bus.close()

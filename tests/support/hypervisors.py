@@ -96,9 +96,16 @@ async def hypervisor_of(kind: str, directory: Path) -> AsyncIterator[Hypervisor]
     other.write_bytes(boot_sector(b"RESCUE\r\n"))
     made = (_fake if kind == "fake" else _embedded)(directory, raw_image(image), BootSource(disk=raw_image(other)))
     made.driver = made.again(made.host)
+    async with opened(made):
+        yield made
+
+
+@asynccontextmanager
+async def opened(made: Hypervisor) -> AsyncIterator[None]:
+    """Its host is open; the guests that it has at the end are removed."""
     await made.driver.open()
     try:
-        yield made
+        yield
     finally:
         await clear(made.driver)
         await made.driver.close()

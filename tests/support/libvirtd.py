@@ -16,7 +16,7 @@ from novaflow.virt.choose import open_driver
 from novaflow.virt.driver import BootSource, Driver, GuestSpec, Incoming
 from services.private.libvirtd import LibvirtdFailed, PrivateLibvirtd, as_somebody, program
 from tests.support.guests import raw_image
-from tests.support.hypervisors import Hypervisor, clear
+from tests.support.hypervisors import Hypervisor, opened
 from tests.support.libvirt import need_libvirt, sector_image
 
 EMULATED = Compute(virt_type="qemu")
@@ -76,12 +76,8 @@ async def two_hosts(two: TwoDaemons) -> AsyncIterator[Hypervisor]:
     system, rescue = raw_image(image), BootSource(disk=raw_image(image))
     driver = two.driver_of(two.host)
     made = Hypervisor("libvirtd", driver, system, two.driver_of, two.die, b"HELLO", rescue, b"HELLO", host=two.host)
-    await made.driver.open()
-    try:
+    async with opened(made):
         yield made
-    finally:
-        await clear(made.driver)
-        await made.driver.close()
 
 
 async def way(here: Driver, guest: GuestSpec, there: Driver) -> Incoming:

@@ -13,7 +13,6 @@ from novaflow.db.services import Services
 from novaflow.errors import BuildGivenUp, TaskSuperseded
 from novaflow.messages import (
     ALLOCATE_NETWORK,
-    BUILD_INSTANCES,
     GET_SERVER,
     HEARTBEAT,
     HOST_STARTED,
@@ -21,7 +20,6 @@ from novaflow.messages import (
     REPORT_FAILURE,
     REPORT_POWER,
     REPORT_PROGRESS,
-    SCHEDULER,
     START_BUILD,
     BuildInstance,
     Failure,
@@ -35,8 +33,8 @@ from novaflow.messages import (
 )
 from novaflow.models import Fault, Server
 from novaflow.states import Event, Power, Task, Vm
-from tests.support.cloud import USER, Cloud, bus_on, cloud, settings
-from tests.support.hosts import RESOURCES, Heard, listening
+from tests.support.cloud import USER, Cloud, cloud, settings
+from tests.support.hosts import RESOURCES, Heard, listening, scheduled
 
 LONG = settings(conductor=Lease(task_lease=60.0, recovery_interval=60.0))
 BROKEN = Fault(code=500, message="it is broken")
@@ -90,17 +88,12 @@ class World:
 
 @asynccontextmanager
 async def conducted(directory: Path) -> AsyncIterator[World]:
-    async with cloud(directory, LONG, services=["conductor"]) as world, listening(world, "c1", "c2") as heard:
-        builds: list[BuildInstance] = []
-
-        async def build_instances(ask: BuildInstance) -> None:
-            builds.append(ask)
-
-        bus = bus_on(world.broker, world.spans)
-        bus.on_cast(BUILD_INSTANCES, build_instances)
-        await bus.serve(SCHEDULER)
+    async with (
+        cloud(directory, LONG, services=["conductor"]) as world,
+        listening(world, "c1", "c2") as heard,
+        scheduled(world) as (_, builds),
+    ):
         yield World(world, heard, builds)
-        await bus.close()
 
 
 async def test_the_plan_of_a_build_has_what_the_host_needs_and_the_addresses_stay_the_same(tmp_path: Path) -> None:

@@ -10,14 +10,14 @@ import pytest
 
 from novaflow.clock import SystemClock
 from novaflow.config import Bus, Conductor, Config
-from novaflow.messages import BUILD_INSTANCES, SCHEDULER, BuildInstance, RebootOrder
+from novaflow.messages import BuildInstance, RebootOrder
 from novaflow.models import Server
 from novaflow.states import Event, Power, Vm
 from rpc.bus import Bus as MessageBus
 from rpc.tracing import Tracer
 from services.recovery import Recovery
-from tests.support.cloud import USER, Cloud, bus_on, cloud, settings
-from tests.support.hosts import Heard, listening
+from tests.support.cloud import USER, Cloud, cloud, settings
+from tests.support.hosts import Heard, listening, scheduled
 
 AT_ONCE = Conductor(task_lease=0.0, task_attempts=3)
 LASTING = msgspec.structs.replace(settings().compute, service_down_time=60.0)  # hosts here say once that they live
@@ -29,18 +29,13 @@ async def recovering(
 ) -> AsyncIterator[tuple[Cloud, Recovery, Heard, list[BuildInstance]]]:
     """A database, hosts and a scheduler that listen, and recovery that regards every task as interrupted."""
     config = config or settings(conductor=AT_ONCE, compute=LASTING)
-    async with cloud(directory, config, services=[]) as world, listening(world, *hosts) as heard:
-        builds: list[BuildInstance] = []
-
-        async def build_instances(ask: BuildInstance) -> None:
-            builds.append(ask)
-
-        bus = bus_on(world.broker, world.spans)
-        bus.on_cast(BUILD_INSTANCES, build_instances)
-        await bus.serve(SCHEDULER)
+    async with (
+        cloud(directory, config, services=[]) as world,
+        listening(world, *hosts) as heard,
+        scheduled(world) as (bus, builds),
+    ):
         world.bus_is_cut = True
         yield world, recovery_on(world, bus), heard, builds
-        await bus.close()
 
 
 def recovery_on(world: Cloud, bus: MessageBus) -> Recovery:
