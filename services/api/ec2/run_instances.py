@@ -27,6 +27,12 @@ MAX_COUNT: Final = 1000  # instances of one request
 MAX_USER_DATA: Final = 16384  # bytes
 _MAX_TOKEN: Final = 64  # characters
 _DEFAULT_TYPE: Final = "m1.small"
+_AS_IT_IS: Final = {
+    "DisableApiTermination": ("false", "0"),
+    "EbsOptimized": ("false", "0"),
+    "InstanceInitiatedShutdownBehavior": ("stop",),
+}
+"""What every new instance has, and what clients may say of it all the same."""
 
 
 async def run_instances(api: Ec2Api, call: Call) -> Answer:
@@ -36,6 +42,9 @@ async def run_instances(api: Ec2Api, call: Call) -> Answer:
     most = params.number("MaxCount", least=1, most=MAX_COUNT)
     if fewest > most:
         raise invalid_value("MinCount", "It is greater than MaxCount.")
+    for name, values in _AS_IT_IS.items():
+        if params.text(name, values[0]).lower() not in values:
+            raise Ec2Error("UnsupportedOperation", f"{name} of a new instance is {values[0]} here.")
     params.parts("Monitoring").only(("Enabled",))
     placement = params.parts("Placement")
     placement.only(("AvailabilityZone", "Tenancy", "GroupName"))
@@ -128,6 +137,7 @@ ACTIONS: Final = (
         "RunInstances",
         run_instances,
         takes=(
+            *_AS_IT_IS,
             "ClientToken",
             "ImageId",
             "InstanceType",
