@@ -119,4 +119,8 @@ def boto27(bin_directory: Path, printed: Mapping[str, str], **environ: str) -> I
     try:
         yield Boto27(process)
     finally:
-        process.communicate(timeout=_LAST_WORDS)
+        try:
+            process.communicate(timeout=_LAST_WORDS)  # which closes its standard input first
+        except subprocess.TimeoutExpired:  # it waits for something that we have given up
+            process.kill()
+            process.communicate()
