@@ -11,7 +11,6 @@ from novaflow.db.database import Database
 from novaflow.db.inserts import insert_once
 from novaflow.db.schema.ec2 import ec2_signatures
 
-KEPT: Final = timedelta(days=7, minutes=10)  # a presigned request may be good for seven days; clocks may differ
 _USE: Final = insert(ec2_signatures)
 _FORGET: Final = delete(ec2_signatures).where(ec2_signatures.c.digest == bindparam("b_digest"))
 _EXPIRE: Final = delete(ec2_signatures).where(ec2_signatures.c.until < bindparam("b_now"))
@@ -26,10 +25,10 @@ class Ec2Signatures:
         self._clock = clock
         self._next_expiry = clock.monotonic()
 
-    async def use(self, digest: str) -> bool:
-        """Take a signature; False when it is taken."""
+    async def use(self, digest: str, lasts: timedelta) -> bool:
+        """Take a signature, which counts for so long; False when it is taken."""
         await self._expire()
-        row = {"digest": digest, "until": self._clock.now() + KEPT}
+        row = {"digest": digest, "until": self._clock.now() + lasts}
 
         async def work(connection: AsyncConnection) -> bool:
             return await insert_once(connection, _USE, row)

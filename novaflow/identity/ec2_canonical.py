@@ -33,8 +33,8 @@ def v4_request(request: SignedRequest, host: str, signed: Sequence[str]) -> str:
 
 def _v4_query(request: SignedRequest) -> str:
     """The query. The parameters of a POST are its body's, except where the signature itself is among them."""
-    if request.is_signed_by_header and request.verb.upper() == "POST":
-        return ""
+    if request.is_signed_by_header:
+        return "" if request.verb.upper() == "POST" else _v4_pairs(request.params)
     return _v4_pairs({name: value for name, value in request.params.items() if name != "X-Amz-Signature"})
 
 

@@ -1,10 +1,10 @@
 """A request that an EC2 client has signed, in the form that whoever received it passes it on for checking.
 
 That form is Keystone's (`POST /v3/ec2tokens`, keystone/api/ec2tokens.py): `params` are the decoded parameters of the query, or
-of the form for a POST; `body_hash` is the SHA-256 of the body in hex, which version 4 signs.
+of the form for a POST; `path` is as it was on the wire; `body_hash` is the SHA-256 of the body in hex, which version 4 signs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import field
@@ -12,6 +12,7 @@ from msgspec import field
 from novaflow.models import Value
 
 V4_ALGORITHM: Final = "AWS4-HMAC-SHA256"
+_DEFAULT_PORTS: Final = (80, 443)
 
 
 class SignedRequest(Value, frozen=True, kw_only=True):
@@ -27,16 +28,21 @@ class SignedRequest(Value, frozen=True, kw_only=True):
     body_hash: str = ""
 
     def header(self, name: str) -> str | None:
-        """A header's value, white space as version 4 signs it; `name` is lower case."""
-        for given, value in self.headers.items():
-            if given.strip().lower() == name:
-                return " ".join(value.split())
-        return None
+        """A header's value as version 4 signs it: one that comes several times has all of them. `name` is lower case."""
+        found = [" ".join(value.split()) for given, value in self.headers.items() if given.strip().lower() == name]
+        return ",".join(found) if found else None
 
     @property
-    def sent_host(self) -> str:
-        """The host as the client sent it."""
-        return self.header("host") or self.host
+    def hosts(self) -> Sequence[str]:
+        """The host as the client sent it, and as clients sign it that send it so.
+
+        Amazon has it in lower case, as boto 2 does in version 2; Keystone without its port, as clients do that leave it out; and botocore
+        signs in version 2 a default port that it does not send.
+        """
+        sent = self.header("host") or self.host
+        bare = without_port(sent)
+        spelt = (sent, bare, *(f"{sent}:{port}" for port in _DEFAULT_PORTS if bare == sent))
+        return tuple(dict.fromkeys(one for host in spelt for one in (host, host.lower())))
 
     @property
     def is_signed_by_header(self) -> bool:

@@ -1,8 +1,8 @@
 """Whether a request was signed by the holder of a secret key: Amazon's signature versions 2 and 4.
 
 Version 2 with HmacSHA1 and HmacSHA256; version 4 in a header or a presigned query, over the whole body. As in Keystone
-(keystone/api/ec2tokens.py), a signature that does not fit is tried once more over the host without its port, for clients that
-leave it out. Unlike there, every signed header must be there, the host must be signed, and a request without a time is refused.
+(keystone/api/ec2tokens.py), a signature that does not fit is tried again over the host as other clients spell it.
+Unlike there, every signed header must be there, the host must be signed, and a request without a time is refused.
 A refusal names what is wrong and never what would have been right.
 """
 
@@ -17,7 +17,7 @@ from novaflow.errors import SignatureRefused
 from novaflow.identity import ec2_times
 from novaflow.identity.ec2_authorization import Authorization, authorization_of
 from novaflow.identity.ec2_canonical import v2_text, v4_request, v4_text
-from novaflow.identity.ec2_requests import SignedRequest, without_port
+from novaflow.identity.ec2_requests import SignedRequest
 
 Sign = Callable[[str], str]  # from the host, as it may have been signed, to the signature
 
@@ -40,9 +40,7 @@ def verify(request: SignedRequest, secret: str, now: datetime) -> None:
 
 def _is_signed(request: SignedRequest, sign: Sign) -> bool:
     given = request.signature.encode()
-    if hmac.compare_digest(given, sign(request.sent_host).encode()):
-        return True
-    return hmac.compare_digest(given, sign(without_port(request.sent_host)).encode())
+    return any(hmac.compare_digest(given, sign(host).encode()) for host in request.hosts)
 
 
 def _version_2(request: SignedRequest, secret: str, now: datetime) -> Sign:
@@ -50,7 +48,7 @@ def _version_2(request: SignedRequest, secret: str, now: datetime) -> Sign:
     if version != "2":
         said = "Unexpected signature format." if version is None else "SignatureVersion must be 2."
         raise SignatureRefused(ec2_code="IncompleteSignature", reason=said)
-    if request.params.get("AWSAccessKeyId", request.access) != request.access:
+    if request.params.get("AWSAccessKeyId") != request.access:
         raise SignatureRefused(
             ec2_code="IncompleteSignature", reason="AWSAccessKeyId is another access key than the request's."
         )

@@ -55,6 +55,12 @@ def check_v4(request: SignedRequest, made: datetime, now: datetime) -> None:
         raise SignatureRefused(ec2_code=_EXPIRED, reason="Request has expired.")
 
 
+def longest_life(request: SignedRequest) -> timedelta:
+    """For how long from now a signature that counts now could count at most, by clocks that differ by SKEW."""
+    is_dated = request.is_signed_by_header if request.is_version_4 else "Timestamp" in request.params
+    return 3 * SKEW if is_dated else timedelta(seconds=MAX_EXPIRES) + 3 * SKEW
+
+
 def date_of(request: SignedRequest) -> datetime:
     """When a request of version 4 says it was made: X-Amz-Date, or the Date header. Raises SignatureRefused."""
     if not request.is_signed_by_header:

@@ -12,7 +12,7 @@ from novaflow.db import client_tokens, ec2_ids
 from novaflow.db.client_tokens import ClientTokens, TokenTaken
 from novaflow.db.database import Database
 from novaflow.db.ec2_ids import Ec2Ids
-from novaflow.db.ec2_signatures import KEPT, Ec2Signatures
+from novaflow.db.ec2_signatures import Ec2Signatures
 from novaflow.db.ec2_tags import Ec2Tags
 from novaflow.errors import LimitExceeded
 from novaflow.models import ClientToken
@@ -61,16 +61,18 @@ async def test_a_client_token_is_taken_by_one_and_by_it_again(database: Database
 
 
 async def test_a_signature_is_taken_by_one_until_it_is_given_back_or_too_old(database: Database) -> None:
-    digest, clock = uuid4().hex, ManualClock(NOW)
+    digest, clock, lasts = uuid4().hex, ManualClock(NOW), timedelta(days=7)
     signatures = Ec2Signatures(database, clock)
 
-    taken = await asyncio.gather(*(signatures.use(digest) for _ in range(5)))
+    taken = await asyncio.gather(*(signatures.use(digest, lasts) for _ in range(5)))
     assert sorted(taken) == [False, False, False, False, True]
     await signatures.forget(digest)
-    assert await signatures.use(digest)
+    assert await signatures.use(digest, lasts)
 
-    clock.advance(KEPT + timedelta(hours=1))
-    assert await signatures.use(digest)
+    clock.advance(lasts - timedelta(hours=1))
+    assert not await signatures.use(digest, lasts)
+    clock.advance(timedelta(hours=2))
+    assert await signatures.use(digest, lasts)
 
 
 async def test_tags_are_of_a_project_and_bounded(database: Database) -> None:

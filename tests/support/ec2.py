@@ -1,7 +1,7 @@
-"""Requests as botocore's own signers sign them, in the form in which whoever received them has them checked."""
+"""Requests as botocore's own signers sign them: on the wire, and in the form in which whoever received them has them checked."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +18,11 @@ from novaflow.identity.ec2_requests import SignedRequest
 ACCESS: Final = "8d4f2c6b1e9a4d70b3c5a1f2e6d7c8b9"
 SECRET: Final = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 FORM: Final = "application/x-www-form-urlencoded; charset=utf-8"
+WAYS: Final[Mapping[str, Callable[[Credentials], Any]]] = {
+    "version 2": SigV2Auth,
+    "version 4": lambda keys: SigV4Auth(keys, "ec2", "RegionOne"),
+    "presigned": lambda keys: SigV4QueryAuth(keys, "ec2", "RegionOne", expires=3600),
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,24 @@ def presigned_v4(
         SigV4QueryAuth(Credentials(access, secret), "ec2", "RegionOne", expires=expires).add_auth(request)
     params = dict(parse_qsl(urlsplit(request.url).query, keep_blank_values=True))
     return _received(request, access, params["X-Amz-Signature"], params)
+
+
+def signed_on_the_wire(
+    shape: Shape, way: str, now: datetime, *, access: str = ACCESS, secret: str = SECRET
+) -> tuple[str, str, list[tuple[str, str]], bytes]:
+    """Verb, target, headers and body of the request, signed in one of WAYS, as botocore hands them to its HTTP library."""
+    request = shape.unsigned()
+    with _at(now):
+        WAYS[way](Credentials(access, secret)).add_auth(request)
+    sent = request.prepare()
+    split = urlsplit(sent.url)
+    default_port = {"http": ":80", "https": ":443"}[split.scheme]
+    headers = [("Host", split.netloc.removesuffix(default_port))]  # which http.client adds
+    for name, value in sent.headers.items():
+        headers.append((name, value.decode() if isinstance(value, bytes) else str(value)))
+    body = sent.body or b""
+    target = (split.path or "/") + (f"?{split.query}" if split.query else "")
+    return sent.method, target, headers, body if isinstance(body, bytes) else body.encode()
 
 
 def as_json(request: SignedRequest) -> dict[str, Any]:

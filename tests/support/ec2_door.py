@@ -56,10 +56,13 @@ class Door:
     def client(self, who: str = "alice") -> Any:
         """A boto3 client that asks once."""
         if who not in self._clients:
-            keys = {"aws_access_key_id": who, "aws_secret_access_key": secret_of(who)}
-            more = {"region_name": REGION, "endpoint_url": self.url, "config": _ONCE}
-            self._clients[who] = _session().client("ec2", **more, **keys)
+            self._clients[who] = self.another_client(_ONCE, who)
         return self._clients[who]
+
+    def another_client(self, config: Config, who: str = "alice") -> Any:
+        """A boto3 client of its own, to be closed by who asked for it."""
+        keys = {"aws_access_key_id": who, "aws_secret_access_key": secret_of(who)}
+        return _session().client("ec2", region_name=REGION, endpoint_url=self.url, config=config, **keys)
 
     async def ask(self, operation: str, *, who: str = "alice", **arguments: Any) -> dict[str, Any]:
         """What the client's method answers; raises ClientError."""
@@ -97,7 +100,7 @@ async def ec2_door(api: ComputeApi) -> AsyncIterator[Door]:
     app = create_app(
         assemble_ec2(api.resources, api.database),
         trace=traced(tracer),
-        authenticate=signed_by_key(KnownKeys(api.clock)),
+        authenticate=signed_by_key(KnownKeys(api.clock), api.clock),
     )
     async with serving(app, "127.0.0.1", 0) as port:
         door = Door(f"http://127.0.0.1:{port}/services/Cloud")

@@ -44,7 +44,7 @@ def create_app(
         if action.is_reading or params.text("ClientToken", ""):  # by a token it is done once by itself
             done = await action.perform(api, call)
         else:
-            async with used_once(api.signatures, request[SIGNATURE]):
+            async with used_once(api.signatures, request[SIGNATURE], api.clock):
                 done = await action.perform(api, call)
         return response(action.name, version, request[REQUEST_ID], done)
 

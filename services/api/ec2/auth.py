@@ -1,11 +1,12 @@
 """Who has signed a request: the identity service is asked, which alone knows the secrets.
 
-What was signed goes there as Keystone's `POST /v3/ec2tokens` wants it, and a token of the key's owner comes back. A signature that
+What was signed goes there as Keystone's `POST /v3/ec2tokens` wants it, and a token of the key's owner comes back. It is asked each time:
+a key that was deleted, or whose user or project is disabled, is good for nothing at once. A signature that
 was refused is answered the later the more often its key was refused before, so that keys and secrets are not found by trying.
 """
 
-import asyncio
 import logging
+import re
 from collections import OrderedDict
 from http import HTTPStatus
 from typing import Final, Protocol
@@ -14,11 +15,14 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from novaflow.clock import Clock
 from novaflow.errors import ServiceUnavailable, SignatureRefused, Unauthorized
 from novaflow.identity.ec2_requests import V4_ALGORITHM, SignedRequest
+from novaflow.identity.ec2_times import longest_life
 from novaflow.models import Context
 from rpc.tracing import Tracer
 from services.api.ec2.errors import Ec2Error
+from services.api.ec2.replays import Signature
 from services.api.ec2.requests import BODY_HASH, PARAMS, SIGNATURE
 from services.auth import IdentityClient, ServiceToken, context_of, service_token
 from services.runtime import Runtime
@@ -30,6 +34,7 @@ _FIRST_PAUSE: Final = 0.1  # seconds; doubles with every refusal
 _LONGEST_PAUSE: Final = 3.2
 _KEPT_KEYS: Final = 4096
 _LONGEST_KEY: Final = 128  # characters
+_BYTES: Final = re.compile("[\ud800-\udfff]")  # how bytes are shown that are no UTF-8; JSON has no room for them
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +65,10 @@ class SignatureVerifier:
 
     async def verify(self, signed: SignedRequest, request_id: str) -> Context:
         """The context of the request. Raises SignatureRefused, Unauthorized, ServiceUnavailable."""
-        body = msgspec.json.encode({"ec2Credentials": signed})
+        try:
+            body = msgspec.json.encode({"ec2Credentials": signed})
+        except UnicodeEncodeError as error:
+            raise SignatureRefused(ec2_code="IncompleteSignature", reason="The request is not Unicode text.") from error
         status = 0
         for _ in range(_TRIES):
             mine = await self._service.get()
@@ -106,7 +114,7 @@ def signature_verifier(runtime: Runtime, tracer: Tracer) -> SignatureVerifier:
     return SignatureVerifier(client, service_token(runtime, client))
 
 
-def signed_by_key(verifier: Verifier) -> Middleware:
+def signed_by_key(verifier: Verifier, clock: Clock) -> Middleware:
     """A middleware that puts the asker's Context into request[CONTEXT]; raises Ec2Error and what the verifier raises."""
     pauses = Pauses()
 
@@ -116,11 +124,11 @@ def signed_by_key(verifier: Verifier) -> Middleware:
         try:
             context = await verifier.verify(signed, request[REQUEST_ID])
         except (SignatureRefused, Unauthorized):
-            await asyncio.sleep(pauses.refused(signed.access))
+            await clock.sleep(pauses.refused(signed.access))
             raise
         pauses.accepted(signed.access)
         request[CONTEXT] = context
-        request[SIGNATURE] = f"{signed.access}/{signed.signature}"
+        request[SIGNATURE] = Signature(f"{signed.access}/{signed.signature}", longest_life(signed))
         request[SPAN].attributes["audit_id"] = context.audit_id
         return await handler(request)
 
@@ -146,11 +154,17 @@ def signed_request(request: web.Request) -> SignedRequest:
         signature=signature,
         verb=request.method,
         host=request.host,
-        path=request.path,
+        path=request.rel_url.raw_path,  # as it came: who signs it does so before anybody decodes it
         params=params,
-        headers=dict(request.headers),
+        headers=_headers(request),
         body_hash=request[BODY_HASH],
     )
+
+
+def _headers(request: web.Request) -> dict[str, str]:
+    """Every header that is text, each once: one that comes several times has all its values, as it would be signed."""
+    joined = {name.title(): ",".join(request.headers.getall(name)) for name in request.headers}
+    return {name: value for name, value in joined.items() if not _BYTES.search(value)}
 
 
 def _refusal(answer: bytes) -> _Refusal | None:

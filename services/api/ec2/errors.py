@@ -23,6 +23,7 @@ _STATUSES: Final = {
     "MissingAuthenticationToken": HTTPStatus.FORBIDDEN,
     "UnauthorizedOperation": HTTPStatus.FORBIDDEN,
     "DryRunOperation": HTTPStatus.PRECONDITION_FAILED,
+    "RequestLimitExceeded": HTTPStatus.SERVICE_UNAVAILABLE,
     "InternalError": HTTPStatus.INTERNAL_SERVER_ERROR,
     "Unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
 }

@@ -7,13 +7,12 @@ from aiohttp import web
 
 from services.api.ec2.errors import Ec2Error
 from services.api.ec2.protocol import pairs
+from services.api.ec2.replays import Signature
 from services.web import Handler
 
 PARAMS: Final = web.RequestKey("ec2_params", dict[str, str])
 BODY_HASH: Final = web.RequestKey("ec2_body_hash", str)
-SIGNATURE: Final = web.RequestKey(
-    "ec2_signature", str
-)  # whose key, and what it signed; set once it is known to be good
+SIGNATURE: Final = web.RequestKey("ec2_signature", Signature)  # set once it is known to be good
 
 _FORM: Final = "application/x-www-form-urlencoded"
 
@@ -21,7 +20,7 @@ _FORM: Final = "application/x-www-form-urlencoded"
 @web.middleware
 async def read_params(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Put the decoded parameters into request[PARAMS]: a GET's are its query's, a POST's its form's, and never both."""
-    body = await request.read()
+    body = await _body(request)
     query = request.raw_path.partition("?")[2]
     if request.method == "POST":
         if query:  # a signature over the body would not cover it
@@ -34,6 +33,13 @@ async def read_params(request: web.Request, handler: Handler) -> web.StreamRespo
     request[PARAMS] = pairs(query)
     request[BODY_HASH] = hashlib.sha256(body).hexdigest()
     return await handler(request)
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except web.RequestPayloadError:
+        raise Ec2Error("InvalidRequest", "The body is not as its headers say.") from None
 
 
 def _text(body: bytes) -> str:

@@ -1,6 +1,7 @@
 import base64
 import hmac
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -30,6 +31,9 @@ SHAPES = {
     "upper before lower": Shape("GET", params={"b": "1", "B": "2", "a.10": "3", "a.2": "4", "a-": "5", "a": "6"}),
     "encoded path": Shape("GET", "http://cloud.example:8773/services/My%20Cloud~/"),
 }
+VECTORS: list[dict[str, Any]] = msgspec.json.decode(Path("tests/data/ec2-signatures/keystoneclient.json").read_bytes())[
+    "requests"
+]
 MORE_SHAPES = {
     "header with much space": Shape("POST", headers={"X-Amz-Note": "  a   b  "}),
     "date header": Shape("GET", headers={"Date": "now"}),
@@ -52,6 +56,11 @@ def test_what_botocore_signs_in_a_header_is_accepted(shape: Shape) -> None:
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_what_botocore_presigns_is_accepted(shape: Shape) -> None:
     verify(presigned_v4(shape, NOW), SECRET, NOW)
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
+def test_what_keystones_own_signer_signs_is_accepted(vector: dict[str, Any]) -> None:
+    verify(msgspec.convert(vector["credentials"], SignedRequest), SECRET, NOW)
 
 
 def test_version_2_may_use_sha1() -> None:
@@ -79,6 +88,30 @@ def test_clients_may_leave_the_port_out_of_what_they_sign(sign: Any, url: str) -
     host = f"{request.host}:8773"
 
     verify(change(request, host=host, headers=dict(request.headers) | {"Host": host}), SECRET, NOW)
+
+
+@pytest.mark.parametrize(
+    ("signed", "sent"),
+    [
+        ("cloud.example", "Cloud.Example:8773"),
+        ("cloud.example:80", "cloud.example"),
+        ("cloud.example:443", "cloud.example"),
+    ],
+)
+def test_version_2_signs_a_host_in_lower_case_and_with_a_port_that_is_not_sent(signed: str, sent: str) -> None:
+    request = signed_v2(Shape("GET", f"http://{signed}/"), NOW)
+
+    verify(change(request, host=sent, headers={"Host": sent}), SECRET, NOW)
+
+
+@pytest.mark.parametrize("sent", ["cloud.example:80", "cloud.example:8774", "cloud.example.", "other.example:8773"])
+@pytest.mark.parametrize("sign", [signed_v2, signed_v4, presigned_v4])
+def test_another_host_is_another_request(sign: Any, sent: str) -> None:
+    request = sign(Shape("GET"), NOW)
+
+    assert (
+        refusal(change(request, host=sent, headers=dict(request.headers) | {"Host": sent})) == "SignatureDoesNotMatch"
+    )
 
 
 def test_a_host_without_its_port() -> None:
@@ -189,6 +222,7 @@ def test_a_header_that_says_too_little_is_refused(header: str, ec2_code: str) ->
         ({"Timestamp": "0001-01-01T00:00:00+23:00"}, "InvalidParameterValue"),
         ({"Timestamp": "9999-12-31T23:59:59"}, "RequestExpired"),
         ({"AWSAccessKeyId": "another"}, "IncompleteSignature"),
+        ({"AWSAccessKeyId": None}, "IncompleteSignature"),
     ],
     ids=str,
 )
@@ -287,5 +321,5 @@ def resigned(request: SignedRequest, **params: str | None) -> SignedRequest:
     merged = dict(request.params) | params
     kept = change(request, params={name: value for name, value in merged.items() if value is not None})
     digest = "sha1" if kept.params.get("SignatureMethod") == "HmacSHA1" else "sha256"
-    signature = hmac.digest(SECRET.encode(), v2_text(kept, kept.sent_host).encode(), digest)
+    signature = hmac.digest(SECRET.encode(), v2_text(kept, kept.hosts[0]).encode(), digest)
     return change(kept, signature=base64.b64encode(signature).decode())

@@ -155,6 +155,43 @@ async def test_every_name_that_services_have_sent_is_understood(
     assert (await world.ask("POST", "/v3/ec2tokens", body)).status == 200
 
 
+async def test_nova_of_icehouse_learns_from_v2_whose_the_key_is(world: IdentityWorld, owner: Owner) -> None:
+    signed = as_json(signed_v2(Shape("GET"), START, **owner.keys))["credentials"]
+    sent = {name: signed[name] for name in ("access", "signature", "host", "verb", "path", "params")}
+
+    reply = await world.ask("POST", "/v2.0/ec2tokens", {"ec2Credentials": sent})
+
+    access = reply.body["access"]
+    assert (access["user"]["name"], access["token"]["tenant"]["name"]) == ("alice", "alice-project")
+    assert "member" in [role["name"] for role in access["user"]["roles"]]
+    assert {service["type"] for service in access["serviceCatalog"]} >= {"compute", "image"}
+
+
+async def test_heat_learns_from_v3_whose_the_key_is(world: IdentityWorld, owner: Owner) -> None:
+    """It sends the signature of a presigned request among its parameters, as it found it there."""
+    access, secret = owner.pair["access"], owner.pair["secret"]
+    signed = as_json(presigned_v4(Shape("GET"), START, access=access, secret=secret))["credentials"]
+    assert signed["params"]["X-Amz-Signature"] == signed["signature"]
+
+    reply = await world.ask("POST", "/v3/ec2tokens", {"ec2Credentials": signed})
+
+    token = reply.body["token"]
+    assert (token["project"]["id"], token["project"]["name"]) == (owner.project_id, "alice-project")
+    assert "member" in [role["name"] for role in token["roles"]]
+
+
+@pytest.mark.parametrize("verb", ["POST", "GET"])
+async def test_middleware_that_leaves_out_the_parameters_has_posts_checked(
+    world: IdentityWorld, owner: Owner, verb: str
+) -> None:
+    """Keystonemiddleware's ec2_token does, in version 4: a POST's are in its body, whose hash it sends."""
+    signed = as_json(signed_v4(Shape(verb), START, **owner.keys))["credentials"] | {"params": {}}
+
+    reply = await world.ask("POST", "/v3/ec2tokens", {"ec2Credentials": signed})
+
+    assert reply.status == {"POST": 200, "GET": 401}[verb]
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_only_services_and_administrators_may_ask(world: IdentityWorld, owner: Owner, version: str) -> None:
     assert (await owner.ask_for_token(version, token="")).status == 401

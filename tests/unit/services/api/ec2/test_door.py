@@ -1,7 +1,10 @@
 """The door itself: who may come in, what is refused before anything is done, and in which words."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree as Et
@@ -10,12 +13,16 @@ import aiohttp
 import pytest
 from botocore.auth import SigV2Auth, SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest
+from botocore.config import Config
 from botocore.credentials import Credentials
 
 from novaflow.db import ec2_ids
 from novaflow.db.ec2_ids import Ec2Ids
+from novaflow.db.ec2_signatures import Ec2Signatures
 from novaflow.db.servers import ServerQuery
 from services.api.ec2.auth import Pauses
+from services.api.ec2.errors import Ec2Error
+from services.api.ec2.replays import Signature, used_once
 from tests.support.ec2 import FORM
 from tests.support.ec2_door import REGION, Door, ec2_door, secret_of
 from tests.support.server_world import IMAGE, World, server_world
@@ -171,8 +178,8 @@ async def test_a_signature_is_good_for_one_change_and_for_many_questions(
     changed = [await send(change), await send(change)]
     questions = [await send(question), await send(question)]
 
-    assert [status for status, _ in (*changed, *questions)] == [200, 401, 200, 200]
-    assert code_of(changed[1][1]) == "AuthFailure"
+    assert [status for status, _ in (*changed, *questions)] == [200, 503, 200, 200]
+    assert code_of(changed[1][1]) == "RequestLimitExceeded"
     assert len(await world.servers.list(ServerQuery())) == 1
 
 
@@ -192,7 +199,40 @@ async def test_another_door_of_the_same_cloud_knows_what_was_used(world: World, 
         first = await send(change)
         again = await send(change, url=other.url, headers={"Host": change.url.split("/")[2]})
 
-    assert [first[0], code_of(again[1])] == [200, "AuthFailure"]
+    assert [first[0], code_of(again[1])] == [200, "RequestLimitExceeded"]
+
+
+async def test_of_one_change_that_comes_many_times_in_one_moment_one_is_made(door: Door) -> None:
+    change = signed(door.url, {"Action": "CreateSecurityGroup", "GroupName": "g", "GroupDescription": "d"})
+
+    answers = await asyncio.gather(*(send(change) for _ in range(6)))
+
+    assert sorted(status for status, _ in answers) == [200, *[503] * 5]
+
+
+async def test_clients_that_mean_the_same_twice_sign_again_by_themselves(door: Door) -> None:
+    with closing(door.another_client(Config(retries={"mode": "standard"}))) as client:
+        made = [await asyncio.to_thread(client.allocate_address) for _ in range(3)]
+
+    assert len({one["PublicIp"] for one in made}) == 3
+
+
+@pytest.mark.parametrize("ends", [RuntimeError, Ec2Error, asyncio.CancelledError], ids=lambda one: one.__name__)
+async def test_the_signature_of_a_change_that_failed_is_good_for_another_try(
+    world: World, ends: type[BaseException]
+) -> None:
+    signatures, clock = Ec2Signatures(world.api.database, world.api.clock), world.api.clock
+    signature = Signature("alice/signed", timedelta(minutes=15))
+
+    with pytest.raises(ends):
+        async with used_once(signatures, signature, clock):
+            raise ends(*["code", "message"] if ends is Ec2Error else ())
+
+    async with used_once(signatures, signature, clock):
+        pass
+    with pytest.raises(Ec2Error, match="received before"):
+        async with used_once(signatures, signature, clock):
+            raise AssertionError("it was let in twice")
 
 
 def test_a_key_that_is_refused_waits_longer_every_time_until_it_is_good() -> None:
