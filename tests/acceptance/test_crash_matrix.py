@@ -26,7 +26,7 @@ KILLS: Final[dict[str, Sequence[tuple[str, str]]]] = {
         ("resize", "resize_migrating"), ("migrate", "resize_migrated"), ("live migrate", "migrating"),
         ("revert", "resize_reverting"), ("confirm", "resize_confirming"), ("rebuild", "rebuild_spawning"),
         ("create image", "image_snapshot"), ("shelve", "shelving"), ("reboot", "reboot_started"),
-        ("soft delete", "soft-deleting"),
+        ("soft delete", "soft-deleting"), ("attach volume", "attaching"), ("delete in a detach volume", "deleting"),
     ),
     DESTINATION: (
         ("resize", "resize_finish"), ("resize of a stopped", "resize_migrated"), ("migrate", "resize_prep"),
@@ -38,7 +38,7 @@ KILLS: Final[dict[str, Sequence[tuple[str, str]]]] = {
         ("migrate", "resize_migrated"), ("resize", "resize_finish"), ("live migrate", "migrating"),
         ("rebuild of a stopped", "rebuild_block_device_mapping"), ("create backup", "image_uploading"),
         ("unshelve", "powering-on"), ("restore", "restoring"), ("hard reboot", "reboot_pending_hard"),
-        ("boot", "spawning"), ("rescue", "rescuing"),
+        ("boot", "spawning"), ("rescue", "rescuing"), ("detach volume", "detaching"), ("copy volume", "creating"),
     ),
     "scheduler": (
         ("resize", "resize_prep"), ("migrate", REQUEST), ("live migrate", "migrating"), ("boot", "scheduling"),
@@ -47,6 +47,7 @@ KILLS: Final[dict[str, Sequence[tuple[str, str]]]] = {
     "api": (
         ("boot", REQUEST), ("resize", REQUEST), ("create image", REQUEST), ("shelve", REQUEST),
         ("live migrate", REQUEST), ("rebuild", "rebuilding"), ("force delete", "deleting"), ("stop", "powering-off"),
+        ("create volume", REQUEST), ("attach volume of another time", REQUEST),
     ),
     "image": (
         ("shelve", "shelving_image_uploading"), ("create image", "image_uploading"),
@@ -57,12 +58,13 @@ KILLS: Final[dict[str, Sequence[tuple[str, str]]]] = {
         ("live migrate", "migrating"), ("resize", "resize_migrating"), ("revert", "resize_reverting"),
         ("rebuild", "rebuild_spawning"), ("shelve", "shelving"), ("unrescue", "unrescuing"), ("start", "powering-on"),
         ("suspend", "suspending"), ("boot", "networking"), ("restore", REQUEST),
+        ("attach volume of a stopped", "attaching"), ("delete snapshot", "deleting"),
     ),
     "database": (
         ("migrate", "resize_migrating"), ("resize", REQUEST), ("confirm", "resize_confirming"),
         ("live migrate", AFTER), ("create image", "image_snapshot_pending"), ("reboot", "rebooting"),
         ("unshelve of an offloaded", "spawning"), ("soft delete", "soft-deleting"), ("pause", "pausing"),
-        ("resume", "resuming"),
+        ("resume", "resuming"), ("delete volume", "deleting"), ("snapshot volume of a running", "creating"),
     ),
 }
 # fmt: on

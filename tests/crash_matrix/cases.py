@@ -1,17 +1,21 @@
 """What is tried: every action, from where it may begin, and the steps of its way, read from the state table."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from novaflow.states import ACTIONS, MOVES, Event, Task, Vm, state_of
 from tests.crash_matrix.cloud import DESTINATION, SOURCE
+from tests.crash_matrix.storage import VOLUME_ACTIONS, VolumeAction
 from tests.support.rest_actions import BY_NAME, RestAction
 
 REQUEST: Final = "request"  # the client has asked and has no answer yet
 DOWN: Final = "down"  # ordered after the kill
 AFTER: Final = "after"  # it has just ended
 VICTIMS: Final = ("api", "scheduler", "conductor", SOURCE, DESTINATION, "broker", "database", "image")
+_WITHOUT_VOLUMES: Final = frozenset({"scheduler", DESTINATION, "image"})
+Step = RestAction | VolumeAction
 # Steps of ways that are not gone here: what fails, and the ways of servers in another state or with other settings.
 _NOT_GONE: Final = frozenset(
     {
@@ -36,12 +40,12 @@ class Trial:
     """
 
     name: str
-    action: RestAction
-    path: tuple[RestAction, ...]
+    action: Step
+    path: tuple[Step, ...]
     starts: Vm
     ends: Vm
     is_move: bool = False
-    takes_over: RestAction | None = None
+    takes_over: Step | None = None
     source_is_down: bool = False  # as far as anybody knows
 
     @property
@@ -52,9 +56,17 @@ class Trial:
     def __str__(self) -> str:
         return self.name
 
+    def concerns(self, victim: str) -> bool:
+        """Whether it has a part in it, or is asked on the way."""
+        if isinstance(self.action, VolumeAction):
+            return victim not in _WITHOUT_VOLUMES
+        return victim != DESTINATION or self.is_move
+
     @property
     def points(self) -> tuple[str, ...]:
         """When a victim may die, in the order of the way."""
+        if isinstance(self.action, VolumeAction):
+            return (REQUEST, *(status.value for status in self.action.way), AFTER)
         tasks = tasks_of(self.starts, self.action.event)
         if self.action.event is Event.SHELVE_ORDERED and self.ends is Vm.SHELVED_OFFLOADED:
             tasks = (*tasks, Task.SHELVING_OFFLOADING)
@@ -89,11 +101,14 @@ _MORE: Final = {
     ),
 }
 _EVACUATE: Final = RestAction("evacuate", Event.EVACUATE_ORDERED, _plain("evacuate", {}))
-_ACTIONS: Final[Mapping[str, RestAction]] = {**BY_NAME, **_MORE}
+_ACTIONS: Final[Mapping[str, Step]] = {**BY_NAME, **_MORE, **{action.name: action for action in VOLUME_ACTIONS}}
+
+
+_WHERE: Final = re.compile(" of | with ")
 
 
 def _trial(name: str, path: Iterable[str], starts: Vm, ends: Vm, *, is_move: bool = False) -> Trial:
-    action = _ACTIONS[name.split(" of ")[0]]
+    action = _ACTIONS[_WHERE.split(name)[0]]
     return Trial(name, action, tuple(_ACTIONS[step] for step in path), starts, ends, is_move)
 
 
@@ -108,10 +123,14 @@ def _deleted_in(name: str, *path: str, starts: Vm = Vm.ACTIVE) -> Trial:
     steps = tuple(_ACTIONS[step] for step in path)
     is_move = name in ("resize", "migrate", "confirm", "revert", "live migrate", "unshelve")
     return Trial(
-        f"delete in a {name}", _ACTIONS["force delete"], steps, starts, Vm.DELETED, is_move, takes_over=_ACTIONS[name]
+        f"delete in a{'n' * name.startswith('a')} {name}", _ACTIONS["force delete"], steps, starts, Vm.DELETED, is_move, takes_over=_ACTIONS[name]
     )
 
 
+_FRESH: Final = ("create volume",)
+_IN_USE: Final = (*_FRESH, "attach volume")
+_KEPT: Final = (*_IN_USE, "detach volume")
+_COPIED: Final = (*_KEPT, "snapshot volume")
 # fmt: off
 TRIALS: Final = (
     _trial("boot",                       (),                    Vm.BUILDING,          Vm.ACTIVE),
@@ -160,6 +179,26 @@ TRIALS: Final = (
     _deleted_in("revert",   "resize",             starts=Vm.RESIZED),
     _deleted_in("confirm",  "resize",             starts=Vm.RESIZED),
     _deleted_in("unshelve", "shelve", "offload",  starts=Vm.SHELVED_OFFLOADED),
+    # A volume is a file of the host from its first server on; the trials of volumes stay where their server is.
+    _trial("create volume",                  (),                       Vm.ACTIVE,  Vm.ACTIVE),
+    _trial("attach volume",                  _FRESH,                   Vm.ACTIVE,  Vm.ACTIVE),
+    _trial("attach volume of a stopped",     (*_FRESH, "stop"),        Vm.STOPPED, Vm.STOPPED),
+    _trial("attach volume of another time",  _KEPT,                    Vm.ACTIVE,  Vm.ACTIVE),
+    _trial("detach volume",                  _IN_USE,                  Vm.ACTIVE,  Vm.ACTIVE),
+    _trial("detach volume of a stopped",     (*_IN_USE, "stop"),       Vm.STOPPED, Vm.STOPPED),
+    _trial("delete volume",                  _KEPT,                    Vm.ACTIVE,  Vm.ACTIVE),
+    _trial("snapshot volume",                _KEPT,                    Vm.ACTIVE,  Vm.ACTIVE),
+    _trial("snapshot volume of a running",   _IN_USE,                  Vm.ACTIVE,  Vm.ACTIVE),
+    _trial("delete snapshot",                _COPIED,                  Vm.ACTIVE,  Vm.ACTIVE),
+    _trial("copy volume",                    _COPIED,                  Vm.ACTIVE,  Vm.ACTIVE),
+    _trial("stop with a volume",             _IN_USE,                  Vm.ACTIVE,  Vm.STOPPED),
+    _trial("start with a volume",            (*_IN_USE, "stop"),       Vm.STOPPED, Vm.ACTIVE),
+    _trial("hard reboot with a volume",      _IN_USE,                  Vm.ACTIVE,  Vm.ACTIVE),
+    _trial("rebuild with a volume",          _IN_USE,                  Vm.ACTIVE,  Vm.ACTIVE),
+    _trial("force delete with a volume",     _IN_USE,                  Vm.ACTIVE,  Vm.DELETED),
+    _deleted_in("attach volume", *_FRESH),
+    _deleted_in("detach volume", *_IN_USE),
+    _deleted_in("snapshot volume", *_IN_USE),
 )
 # fmt: on
 
@@ -200,5 +239,5 @@ def cells(trials: Iterable[Trial], victims: Sequence[str]) -> list[Cell]:
         for trial in trials
         for victim in victims
         for point in trial.points
-        if victim != DESTINATION or trial.is_move
+        if trial.concerns(victim)
     ]

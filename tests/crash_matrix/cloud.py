@@ -19,6 +19,9 @@ SETTINGS: Final = """
 instances = 1000
 cores = 1000
 ram = 1000000
+volumes = 1000
+gigabytes = 10000
+snapshots = 1000
 [conductor]
 task_lease = 3.0
 recovery_interval = 0.5

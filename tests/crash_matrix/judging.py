@@ -5,14 +5,14 @@ Nothing is taken from the counters' own recounts: what is in use is counted here
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from novaflow.db.moving import IN_FLIGHT, RESIZE
 from novaflow.images.image import Status
 from novaflow.states import Power, Task, Vm
 from tests.crash_matrix.cloud import SOURCE
-from tests.crash_matrix.world import Row, World
+from tests.crash_matrix.judging_storage import is_stored, storage_problems
+from tests.crash_matrix.world import Problem, Row, World
 
 OFF: Final = frozenset({Power.NOSTATE, Power.SHUTDOWN})
 _RUNS: Final = frozenset({Vm.ACTIVE, Vm.RESCUED})
@@ -22,23 +22,11 @@ _KEPT_IMAGES: Final = frozenset({"createImage", "createBackup"})
 _KEEPS: Final = frozenset({"done", "superseded"})
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Something that may not be, and of which server; empty when it is nobody's."""
-
-    kind: str  # stuck, double, orphan, drift, disagreement, unlawful
-    server_id: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.text}"
-
-
 def problems(world: World) -> list[Problem]:
     """Whatever is wrong with a cloud in which nothing should be under way."""
     return [
         problem
-        for look in (_stuck, _doubles, _guests, _files, _claims, _images, _rooms, _quotas, _powers)
+        for look in (_stuck, _doubles, _guests, _files, _claims, _images, _rooms, _quotas, _powers, storage_problems)
         for problem in look(world)
     ]
 
@@ -92,7 +80,7 @@ def _files(world: World) -> Iterator[Problem]:
             server_id = rest.partition("/")[0].removesuffix(".json")
             is_guest = folder == "guests" and server_id in disk.guests and rest == f"{server_id}.json"
             is_parked = folder == "parked" and _is_parked(world.servers.get(server_id), host)
-            if not is_guest and not is_parked:
+            if not is_guest and not is_parked and not is_stored(name, world, host):
                 yield Problem("orphan", server_id, f"there is a file {name} at {host}")
     for name in world.stored - world.images.keys():
         yield Problem("orphan", "", f"the image service has a file {name}")

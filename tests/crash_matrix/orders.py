@@ -4,16 +4,19 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import aiohttp
 
 from novaflow.lab.openstack import ApiError
 from novaflow.states import Event, Task, Vm
-from tests.crash_matrix.cases import AFTER, DOWN, REQUEST, Trial
+from novaflow.volumes import Status
+from tests.crash_matrix.cases import AFTER, DOWN, REQUEST, Step, Trial
 from tests.crash_matrix.cloud import SOURCE, TwoHosts
+from tests.crash_matrix.storage import Sight, Things, VolumeAction, delete_thing, order_volume, sights
 from tests.support.crashes import PATIENCE, until
-from tests.support.rest_actions import RestAction, order
+from tests.support.rest_actions import order
 
 ACCEPTED: Final = "accepted"
 UNCLEAR: Final = "unclear"  # the connection broke: nobody knows whether it was accepted
@@ -52,22 +55,41 @@ class Rider:
     name: str
     delay: float  # seconds after the others at which it is ordered
     pause: float = 0.0  # seconds that an action runs which it takes over from
-    server_id: str = ""
+    things: Things = field(init=False)
     ordered_before: int = 0  # actions that brought it to where the trial begins
+    order_before: str = ""  # the last order of what a trial of volumes is about
     is_ordered: asyncio.Event = field(default_factory=asyncio.Event)
     answer: str = ""  # ACCEPTED, UNCLEAR, or the status of a refusal
 
     ordered_at: float = 0.0  # of the monotonic clock
+
+    def __post_init__(self) -> None:
+        self.things = Things(self.name)
+
+    @property
+    def server_id(self) -> str:
+        """The server's, once there is one."""
+        return self.things.server_id
+
+    @property
+    def looked_at(self) -> str:
+        """The name of what the trial's action changes."""
+        action = self.trial.action
+        return self.things.called(action.of) if isinstance(action, VolumeAction) else self.name
 
     @property
     def seconds(self) -> float:
         """Since it was ordered."""
         return time.monotonic() - self.ordered_at
 
-    def point(self, standing: Standing | None) -> str:
-        """Where its action is, when the server is there; None: there is no such server."""
+    def point(self, standing: Standing | Sight | None) -> str:
+        """Where its action is, when what it changes is there; None: there is no such thing."""
         if not self.is_ordered.is_set():
             return DOWN
+        if isinstance(standing, Sight):
+            if standing.order_id == self.order_before:
+                return REQUEST
+            return AFTER if standing.is_idle else standing.status.value
         if standing is None or standing.ordered <= self.ordered_before:
             return REQUEST
         return AFTER if not standing.running else standing.task
@@ -80,6 +102,11 @@ async def standings(cloud: TwoHosts, prefix: str) -> dict[str, Standing]:
     return {standing.name: standing for standing in found}
 
 
+async def places(cloud: TwoHosts, prefix: str) -> dict[str, Standing | Sight]:
+    """The servers and what they have, by name."""
+    return {**await standings(cloud, prefix), **await sights(cloud, prefix)}
+
+
 async def prepare(cloud: TwoHosts, riders: Sequence[Rider], prefix: str, image: str) -> None:
     """Bring every rider's server to where its trial begins, all at the source."""
     servers = [rider for rider in riders if not rider.trial.boots]
@@ -89,9 +116,11 @@ async def prepare(cloud: TwoHosts, riders: Sequence[Rider], prefix: str, image: 
         walking = [rider for rider in servers if len(rider.trial.path) > step]
         await asyncio.gather(*(_order(cloud, rider, rider.trial.path[step], image) for rider in walking))
         await _idle(cloud, prefix)
-    found = await standings(cloud, prefix)
+    found, seen = await standings(cloud, prefix), await sights(cloud, prefix)
     for rider in servers:
         standing = found[rider.name]
+        if rider.looked_at in seen:
+            rider.order_before = seen[rider.looked_at].order_id
         assert standing.vm == rider.trial.starts, f"{rider.name} is {standing.vm} and not {rider.trial.starts}"
         rider.ordered_before = standing.ordered
 
@@ -102,7 +131,7 @@ async def launch(cloud: TwoHosts, rider: Rider, image: str) -> None:
     try:
         if rider.trial.takes_over:
             await _order(cloud, rider, rider.trial.takes_over, image)
-            rider.ordered_before += 1
+            rider.ordered_before += not isinstance(rider.trial.takes_over, VolumeAction)
             await asyncio.sleep(rider.pause)
         rider.ordered_at = time.monotonic()
         rider.is_ordered.set()
@@ -141,6 +170,13 @@ async def delete_all(cloud: TwoHosts, prefix: str) -> None:
         return not left
 
     await until(are_gone, "servers cannot be deleted", pause=0.2)
+    await until(partial(_are_things_gone, cloud, prefix), "volumes cannot be deleted", pause=0.2)
+
+
+async def _are_things_gone(cloud: TwoHosts, prefix: str) -> bool:
+    left = [one for one in (await sights(cloud, prefix)).values() if one.status is not Status.DELETED]
+    await asyncio.gather(*(delete_thing(cloud.client, one.id) for one in left if one.is_idle))
+    return not left
 
 
 async def _force_delete(cloud: TwoHosts, server_id: str) -> None:
@@ -150,11 +186,13 @@ async def _force_delete(cloud: TwoHosts, server_id: str) -> None:
 
 async def _boot(cloud: TwoHosts, rider: Rider, image: str) -> None:
     facts = {"networks": "auto", "availability_zone": f"nova:{SOURCE}"}
-    rider.server_id = await cloud.client.boot(rider.name, image, "1", **facts)
+    rider.things.server_id = await cloud.client.boot(rider.name, image, "1", **facts)
 
 
-async def _order(cloud: TwoHosts, rider: Rider, action: RestAction, image: str) -> None:
-    if action.event is Event.CREATE_ORDERED:
+async def _order(cloud: TwoHosts, rider: Rider, action: Step, image: str) -> None:
+    if isinstance(action, VolumeAction):
+        await order_volume(cloud.client, action, rider.things)
+    elif action.event is Event.CREATE_ORDERED:
         await _boot(cloud, rider, image)
     else:
         await order(cloud.client, action, {"id": rider.server_id, "flavor": {"id": "1"}}, image)
@@ -162,6 +200,6 @@ async def _order(cloud: TwoHosts, rider: Rider, action: RestAction, image: str) 
 
 async def _idle(cloud: TwoHosts, prefix: str) -> None:
     async def are_idle() -> bool:
-        return all(standing.is_idle for standing in (await standings(cloud, prefix)).values())
+        return all(place.is_idle for place in (await places(cloud, prefix)).values())
 
     await until(are_idle, f"servers did not get ready within {PATIENCE:g} s", pause=0.05)

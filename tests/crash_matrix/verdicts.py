@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from novaflow.states import Vm
+from novaflow.volumes import Status
 from tests.crash_matrix.orders import ACCEPTED, UNCLEAR, Rider
+from tests.crash_matrix.storage import VolumeAction
 from tests.crash_matrix.world import Row, World
 
 DONE: Final = "done"
@@ -15,13 +17,14 @@ NOTHING: Final = "nothing"  # the client was not told that it was accepted, and 
 WRONG: Final = "wrong"
 _DELETES: Final = frozenset({"delete", "forceDelete"})
 _TOLERATED: Final = (ACCEPTED, UNCLEAR, "503")
+_UNRECORDED: Final = "it was accepted, and there is no record of it"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`text` says why it failed; `problems` is empty unless something is not as it may be."""
+    """`text` says why it failed; `problems` is empty unless something is not as it may be. `owner_id` is the server's, or the volume's."""
 
-    server_id: str
+    owner_id: str
     outcome: str
     text: str = ""
     problems: Sequence[str] = ()
@@ -29,6 +32,8 @@ class Verdict:
 
 def verdict(rider: Rider, world: World) -> Verdict:
     """What became of a rider's action, once everything is settled."""
+    if isinstance(rider.trial.action, VolumeAction):
+        return _of_volume(rider, rider.trial.action, world)
     server_id = rider.server_id or _id_of(rider, world)
     mine = [task for task in world.tasks if task.server_id == server_id][rider.ordered_before :]
     if rider.trial.takes_over:  # which may have been accepted although nobody was told so
@@ -50,9 +55,33 @@ def verdict(rider: Rider, world: World) -> Verdict:
     return _wrong(server_id, f"its task {task.id} ({task.action}) is {task.state}, the server {vm}")
 
 
+def _of_volume(rider: Rider, action: VolumeAction, world: World) -> Verdict:
+    """Of a volume or a snapshot, which has no task: its order is another one now, unless nothing was accepted."""
+    rows = (*world.volumes.values(), *world.snapshots.values())
+    found = next((row for row in rows if row.name == rider.looked_at), None)
+    owner_id = found.id if found else rider.server_id
+    if rider.answer not in _TOLERATED:
+        return _wrong(owner_id, f"the client was answered {rider.answer}")
+    if found is None or found.order_id == rider.order_before:
+        return _wrong(owner_id, _UNRECORDED) if rider.answer == ACCEPTED else Verdict(owner_id, NOTHING)
+    if found.fault:
+        is_broken = found.status is Status.ERROR
+        return Verdict(owner_id, BROKEN if is_broken else FAILED, found.fault)
+    if found.status is not action.ends:
+        return _wrong(owner_id, f"it was ordered, and {found.name} is {found.status}")
+    return Verdict(owner_id, DONE)
+
+
+def owned_by(rider: Rider, said: Verdict, world: World) -> frozenset[str]:
+    """The ids of everything that was made for a rider."""
+    rows = (*world.volumes.values(), *world.snapshots.values())
+    mine = {row.id for row in rows if row.name.startswith(rider.things.called(""))}
+    return frozenset({said.owner_id, rider.server_id, *mine}) - {""}
+
+
 def _of_nothing(rider: Rider, server_id: str, vm: Vm) -> Verdict:
     if rider.answer == ACCEPTED:
-        return _wrong(server_id, "it was accepted, and there is no record of it")
+        return _wrong(server_id, _UNRECORDED)
     if server_id and vm != rider.trial.starts and not rider.trial.takes_over:
         return _wrong(server_id, f"nothing was ordered, and the server is {vm}")
     return Verdict(server_id, NOTHING)

@@ -12,11 +12,12 @@ from typing import Final, TypeVar
 from novaflow.errors import ServiceUnavailable
 from tests.crash_matrix.cases import AFTER, DOWN, REQUEST, Cell
 from tests.crash_matrix.cloud import SOURCE, TwoHosts
-from tests.crash_matrix.judging import Problem, problems
-from tests.crash_matrix.orders import ACCEPTED, Rider, delete_all, force_down, launch, prepare, standings
+from tests.crash_matrix.judging import problems
+from tests.crash_matrix.orders import ACCEPTED, Rider, delete_all, force_down, launch, places, prepare
 from tests.crash_matrix.pace import Pace
-from tests.crash_matrix.verdicts import Verdict, verdict
-from tests.crash_matrix.world import World, world
+from tests.crash_matrix.storage import UNENDED
+from tests.crash_matrix.verdicts import Verdict, owned_by, verdict
+from tests.crash_matrix.world import Problem, World, world
 from tests.support.crashes import UNFINISHED, until
 
 JITTER: Final = 0.15  # seconds that riders are ordered earlier
@@ -93,11 +94,11 @@ async def fire(cloud: TwoHosts, volley: Volley, image: str, pace: Pace) -> Resul
         wrong += await _leftovers(cloud, volley, found)
     cases = []
     for index, (rider, said) in enumerate(zip(riders, verdicts, strict=True)):
-        mine = [str(one) for one in wrong if one.server_id and one.server_id == said.server_id]
+        mine = [str(one) for one in wrong if one.owner_id in owned_by(rider, said, found)]
         cell = Cell(rider.trial, volley.leader.victim, points[rider.name])
         cases.append(Case(cell, index == 0, said, seconds, [*said.problems, *mine]))
-    owned = {case.verdict.server_id for case in cases}
-    return Result(volley, cases, [str(one) for one in wrong if one.server_id not in owned or not one.server_id])
+    owned = frozenset[str]().union(*(owned_by(*one, found) for one in zip(riders, verdicts, strict=True)))
+    return Result(volley, cases, [str(one) for one in wrong if one.owner_id not in owned])
 
 
 def _riders(volley: Volley, pace: Pace, dice: random.Random) -> list[Rider]:
@@ -123,9 +124,9 @@ async def _caught(
         if point == REQUEST:
             await leader.is_ordered.wait()
             await asyncio.sleep(dice.uniform(0, 0.03))
-        found = await standings(cloud, volley.prefix)
+        found = await places(cloud, volley.prefix)
         for rider in riders:
-            now = rider.point(found.get(rider.name))
+            now = rider.point(found.get(rider.looked_at))
             if now not in (DOWN, points.get(rider.name)):
                 pace.note(rider.trial, now, rider.seconds)
             points[rider.name] = now
@@ -151,7 +152,9 @@ async def _settled(cloud: TwoHosts) -> None:
     """Wait until nothing is under way, or patience ends: then the world says what is stuck."""
 
     async def are_settled() -> bool:
-        return not await _patiently(lambda: cloud.rows(UNFINISHED))
+        return not await _patiently(lambda: cloud.rows(UNFINISHED)) and not await _patiently(
+            lambda: cloud.rows(UNENDED)
+        )
 
     with suppress(AssertionError):
         await until(are_settled, "something is stuck")

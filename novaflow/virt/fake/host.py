@@ -39,6 +39,7 @@ class FakeDelays(Value, frozen=True, kw_only=True):
     snapshot: float = 0.0
     adopt: float = 0.0
     migrate: float = 0.0
+    storage: float = 0.0  # whatever is done with volumes and their snapshots
 
 
 class FakeHost:

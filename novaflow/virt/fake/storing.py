@@ -24,7 +24,7 @@ class Storing:
     async def make_volume(self, volume_id: str, size_gb: int, snapshot_id: str = "") -> None:
         """A file that notes what would be on it: something new, or what is on the snapshot."""
         async with self._host.alone("make_volume", volume_id):
-            await self._host.begin("make_volume", volume_id)
+            await self._host.begin("make_volume", volume_id, self._host.delays.storage)
             disk = self._host.volumes.disk(volume_id)
             if not disk.exists():
                 content = read_note(self._host.volumes.snapshot(snapshot_id)) if snapshot_id else new_id()
@@ -34,13 +34,13 @@ class Storing:
     async def remove_volume(self, volume_id: str) -> None:
         """Refused when a guest has it."""
         async with self._host.alone("remove_volume", volume_id):
-            await self._host.begin("remove_volume", volume_id)
+            await self._host.begin("remove_volume", volume_id, self._host.delays.storage)
             self._host.volumes.remove(volume_id)
 
     async def attach_volume(self, server_id: str, volume_id: str, device: str) -> str:
         """Noted beside the volume, and that is all that a fake guest sees of it."""
         async with self._host.alone("attach_volume", server_id):
-            await self._host.begin("attach_volume", server_id)
+            await self._host.begin("attach_volume", server_id, self._host.delays.storage)
             guest = self._host.known("attach_volume", server_id)
             noted = self._host.volumes.take(volume_id, server_id)
             if not noted.device:
@@ -51,7 +51,7 @@ class Storing:
     async def detach_volume(self, server_id: str, volume_id: str, timeout: float) -> None:
         """A guest that is paused, or that has no system to answer, does not let go."""
         async with self._host.alone("detach_volume", server_id):
-            await self._host.begin("detach_volume", server_id)
+            await self._host.begin("detach_volume", server_id, self._host.delays.storage)
             if self._host.volumes.stored(volume_id).server_id != server_id:
                 return
             guest = self._host.get(server_id)
@@ -69,7 +69,7 @@ class Storing:
         """A copy."""
         holder = self._host.volumes.stored(volume_id).server_id
         async with self._host.alone("snapshot_volume", holder or volume_id):
-            await self._host.begin("snapshot_volume", volume_id, self._host.delays.snapshot)
+            await self._host.begin("snapshot_volume", volume_id, self._host.delays.storage)
             path, disk = self._host.volumes.snapshot(snapshot_id), self._host.volumes.disk(volume_id)
             if path.exists():
                 return
@@ -83,7 +83,7 @@ class Storing:
     async def remove_volume_snapshot(self, snapshot_id: str) -> None:
         """Its file goes."""
         async with self._host.alone("remove_volume_snapshot", snapshot_id):
-            await self._host.begin("remove_volume_snapshot", snapshot_id)
+            await self._host.begin("remove_volume_snapshot", snapshot_id, self._host.delays.storage)
             self._host.volumes.remove_snapshot(snapshot_id)
 
     def _hears(self, guest: FakeGuest) -> bool:

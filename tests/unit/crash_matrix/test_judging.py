@@ -11,8 +11,10 @@ from novaflow.images.image import Status
 from novaflow.models import Flavor
 from novaflow.states import Power, Task, Vm
 from novaflow.tasks import TaskParams
+from novaflow.virt.driver import StoredVolume
 from novaflow.virt.fake import FakeGuest
 from novaflow.virt.fake.guest import Rescue
+from novaflow.volumes import Status as Stored
 from tests.crash_matrix.cloud import DESTINATION, SOURCE
 from tests.crash_matrix.judging import problems
 from tests.crash_matrix.world import HostDisk, World
@@ -129,7 +131,56 @@ OFFLOADED = replace(
 )
 
 
-@pytest.mark.parametrize("world", [WELL, RESIZED, OFFLOADED], ids=["active", "resized", "offloaded"])
+def volume(**more: Any) -> Any:
+    usual: dict[str, Any] = {
+        "id": "v",
+        "name": "s-volume",
+        "status": Stored.IN_USE,
+        "is_deleted": False,
+        "host": SOURCE,
+        "server_id": "s",
+        "device": "vdb",
+        "order_id": "o",
+        "fault": "",
+    }
+    return row(**usual | more)
+
+
+def with_volume(disk: HostDisk, **note: str) -> HostDisk:
+    """It has the volume's file, and a note of whose it is."""
+    files = [*disk.files, "volumes/v/disk", *(["volumes/v/attached.json"] if note else [])]
+    return replace(disk, files=files, volumes={"v": StoredVolume(volume_id="v", **note)})
+
+
+HELD = replace(
+    WELL,
+    volumes={"v": volume()},
+    snapshots={"c": volume(id="c", name="s-snapshot", status=Stored.AVAILABLE)},
+    disks={
+        SOURCE: replace(
+            with_volume(WELL.disks[SOURCE], server_id="s", device="vdb"),
+            snapshots=("c",),
+            files=[
+                *with_volume(WELL.disks[SOURCE], server_id="s", device="vdb").files,
+                "volume_snapshots/c",
+            ],
+        ),
+        DESTINATION: EMPTY,
+    },
+)
+FREE = replace(
+    WELL,
+    volumes={"v": volume(status=Stored.AVAILABLE, server_id=None, device="")},
+    disks={**WELL.disks, SOURCE: with_volume(WELL.disks[SOURCE])},
+)
+NOWHERE = replace(WELL, volumes={"v": volume(status=Stored.AVAILABLE, server_id=None, device="", host=None)})
+
+
+@pytest.mark.parametrize(
+    "world",
+    [WELL, RESIZED, OFFLOADED, HELD, FREE, NOWHERE],
+    ids=["active", "resized", "offloaded", "with a volume", "beside a volume", "beside a volume of no host"],
+)
 def test_a_cloud_that_is_well_has_no_problems(world: World) -> None:
     assert problems(world) == []
 
@@ -161,6 +212,22 @@ WRONG: Final = (
     ("disagreement", lambda: replace(WELL, servers={"s": server(vm=Vm.STOPPED)})),
     ("disagreement", lambda: replace(WELL, disks={**WELL.disks, SOURCE: disk(s=guest(rescue=Rescue(hostname="r")))})),
     ("disagreement", lambda: replace(WELL, disks={**WELL.disks, SOURCE: disk(s=guest(ram_mb=2048))})),
+    ("stuck",        lambda: replace(HELD, volumes={"v": volume(status=Stored.DETACHING)})),
+    ("stuck",        lambda: replace(HELD, snapshots={"c": volume(id="c", status=Stored.CREATING)})),
+    ("orphan",       lambda: replace(HELD, volumes={})),
+    ("orphan",       lambda: replace(HELD, volumes={"v": volume(is_deleted=True, status=Stored.DELETED)})),
+    ("orphan",       lambda: replace(HELD, snapshots={})),
+    ("orphan",       lambda: replace(HELD, disks={**HELD.disks, DESTINATION: with_volume(EMPTY)})),
+    ("orphan",       lambda: replace(WELL, disks={**WELL.disks, DESTINATION: replace(EMPTY, files=["volume_snapshots/c.part"])})),
+    ("orphan",       lambda: replace(FREE, disks={**FREE.disks, SOURCE: replace(FREE.disks[SOURCE],
+                                     files=[*FREE.disks[SOURCE].files, "volumes/v/attached.json.new"])})),
+    ("disagreement", lambda: replace(HELD, disks=WELL.disks)),
+    ("disagreement", lambda: replace(FREE, disks=WELL.disks)),
+    ("disagreement", lambda: replace(FREE, disks=HELD.disks)),
+    ("disagreement", lambda: replace(HELD, disks=FREE.disks)),
+    ("disagreement", lambda: replace(HELD, volumes={"v": volume(device="vdc")})),
+    ("disagreement", lambda: replace(HELD, volumes={"v": volume(server_id="t")})),
+    ("disagreement", lambda: replace(FREE, volumes={"v": volume(status=Stored.AVAILABLE, device="")})),
     ("drift",        lambda: replace(WELL, hosts=[host(DESTINATION, 1), host(SOURCE, 1)])),
     ("drift",        lambda: replace(RESIZED, hosts=[host(DESTINATION, 1, vcpus_used=2, ram_mb_used=2048), host(SOURCE, 0)])),
     ("drift",        lambda: replace(WELL, usages=[usage(""), usage("u", instances=2)])),

@@ -1,7 +1,7 @@
 """Which volleys the crash matrix fires."""
 
 from tests.crash_matrix.cases import AFTER, REQUEST, TRIAL, TRIALS, VICTIMS, Cell, cells, offloaded_at_once
-from tests.crash_matrix.cloud import DESTINATION
+from tests.crash_matrix.cloud import DESTINATION, SOURCE
 from tests.crash_matrix.planning import TRIES, Plan
 from tests.crash_matrix.verdicts import DONE, Verdict
 from tests.crash_matrix.volley import Case, Result, Volley
@@ -21,7 +21,21 @@ def test_the_points_of_an_action_are_its_way_through_the_state_table() -> None:
 
 def test_the_matrix_has_every_action_with_every_victim_that_has_a_part_in_it() -> None:
     found = {(cell.trial.name, cell.victim) for cell in cells(TRIALS, VICTIMS)}
-    assert found == {(t.name, victim) for t in TRIALS for victim in VICTIMS if victim != DESTINATION or t.is_move}
+    assert {("resize", victim) for victim in VICTIMS} < found
+    assert {victim for name, victim in found if name == "stop"} == {*VICTIMS} - {DESTINATION}
+    assert {victim for name, victim in found if name == "attach volume"} == {
+        "api",
+        "conductor",
+        SOURCE,
+        "broker",
+        "database",
+    }
+    assert {name for name, _ in found} == {trial.name for trial in TRIALS}
+
+
+def test_the_points_of_what_is_done_with_a_volume_are_its_statuses() -> None:
+    assert TRIAL["attach volume of a stopped"].points == (REQUEST, "attaching", AFTER)
+    assert TRIAL["create volume"].points == (REQUEST, AFTER)
 
 
 def test_every_cell_leads_once_or_is_met_on_the_way() -> None:
