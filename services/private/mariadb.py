@@ -17,11 +17,10 @@ from typing import Final
 
 from services.ports import close, free_ports
 from services.private.process import OwnProcess, end_of, installed
-from services.private.startable import Startable
+from services.private.server import LOOPBACK, PrivateServer
 from services.private_files import write_private
 
 _START_TIMEOUT: Final = 60.0  # seconds
-_LOOPBACK: Final = "127.0.0.1"
 _USER: Final = "novaflow"
 _DATABASE: Final = "novaflow"
 _LONGEST_SOCKET: Final = 100  # characters; the kernel takes 107
@@ -53,19 +52,18 @@ class DatabaseFailed(Exception):
     """The private MariaDB is not installed, did not start, or did not do as told; says why."""
 
 
-class PrivateMariaDB(Startable):
-    """One server below `root`, a directory of its own that keeps its data. The port is chosen once.
+class PrivateMariaDB(PrivateServer):
+    """One server below `root`, a directory of its own that keeps its data.
 
     Not `durable`: what was committed survives a crash of the server, but not one of the machine.
     """
 
     def __init__(self, root: Path, *, durable: bool = True) -> None:
+        super().__init__(*free_ports(LOOPBACK, 1))
         self._root = root.absolute()
         self._durable = durable
-        (self._port,) = free_ports(_LOOPBACK, 1)
         self._password = secrets.token_hex(16)
         self._socket_dir: Path | None = None
-        self._server: OwnProcess | None = None
 
     @property
     def url(self) -> str:
@@ -74,17 +72,7 @@ class PrivateMariaDB(Startable):
 
     def url_of(self, database: str) -> str:
         """The same for a database of another name, which the user may create."""
-        return f"mysql+asyncmy://{_USER}:{self._password}@{_LOOPBACK}:{self._port}/{database}"
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return self._port
-
-    @property
-    def pid(self) -> int | None:
-        """The server's process; None when it does not run."""
-        return None if self._server is None else self._server.pid
+        return f"mysql+asyncmy://{_USER}:{self._password}@{LOOPBACK}:{self._port}/{database}"
 
     async def start(self) -> None:
         """Start the server, creating its data at first, and wait until it takes connections; raises DatabaseFailed."""
@@ -107,18 +95,10 @@ class PrivateMariaDB(Startable):
 
     async def stop(self) -> None:
         """End the server cleanly; by force if it does not end in time."""
-        if self._server is not None:
-            await self._server.end()
-            self._server = None
+        await self._end()
         if self._socket_dir is not None:
             shutil.rmtree(self._socket_dir, ignore_errors=True)
             self._socket_dir = None
-
-    async def kill9(self) -> None:
-        """End the server as a crash would. Its data stays as it is."""
-        if self._server is not None:
-            self._server.kill()
-            self._server = None
 
     async def restart(self) -> None:
         """Start the server again, after ending it cleanly if it runs."""
@@ -185,7 +165,7 @@ class PrivateMariaDB(Startable):
 async def _greets(port: int) -> bool:
     """Whether a server on this port starts to talk, as MySQL's do; listening alone is not enough."""
     try:
-        reader, writer = await asyncio.open_connection(_LOOPBACK, port)
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
     except OSError:
         return False
     try:

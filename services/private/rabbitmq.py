@@ -15,7 +15,7 @@ from typing import Final
 
 from services.ports import accepts, free_ports
 from services.private.process import OwnProcess, bare_environment, installed
-from services.private.startable import Startable
+from services.private.server import LOOPBACK, PrivateServer
 from services.private.tls import PrivateTls
 from services.private_files import write_private
 
@@ -23,7 +23,6 @@ _PLACES: Final = ("/usr/lib/rabbitmq/lib", "/opt/rabbitmq", "/usr/local/lib/rabb
 _START_TIMEOUT: Final = 90.0  # seconds
 _CTL_TIMEOUT: Final = 60.0
 _USER: Final = "novaflow"
-_LOOPBACK: Final = "127.0.0.1"
 
 _CONFIG: Final = """\
 listeners.tcp.local = 127.0.0.1:{port}
@@ -42,8 +41,8 @@ class BrokerFailed(Exception):
     """The private RabbitMQ is not installed, did not start, or did not do as told; says why."""
 
 
-class PrivateRabbitMQ(Startable):
-    """One node below `root`, a directory of its own. Ports are chosen once, so a restarted node is found again.
+class PrivateRabbitMQ(PrivateServer):
+    """One node below `root`, a directory of its own.
 
     `config` is added to its rabbitmq.conf; with `tls` it listens on `tls_port` too. Nodes that shall find each other get the same `epmd_port`, whose port mapper
     belongs to the first of them that starts, and the same `cookie`; a cluster has one user, and so one `password`.
@@ -59,8 +58,9 @@ class PrivateRabbitMQ(Startable):
         password: str | None = None,
         tls: PrivateTls | None = None,
     ) -> None:
+        port, self._tls_port, self._dist_port, own_epmd_port = free_ports(LOOPBACK, 4)
+        super().__init__(port)
         self._root = root
-        self._port, self._tls_port, self._dist_port, own_epmd_port = free_ports(_LOOPBACK, 4)
         self._epmd_port = own_epmd_port if epmd_port is None else epmd_port
         self._config = config if tls is None else config + tls.config(self._tls_port)
         self._listens_on = [self._port] if tls is None else [self._port, self._tls_port]
@@ -69,17 +69,16 @@ class PrivateRabbitMQ(Startable):
         self._password = secrets.token_hex(16) if password is None else password
         self._programs: Path | None = None
         self._epmd: OwnProcess | None = None
-        self._server: OwnProcess | None = None
 
     @property
     def url(self) -> str:
         """Where it listens, with its credentials."""
-        return f"amqp://{_USER}:{self._password}@{_LOOPBACK}:{self._port}/"
+        return f"amqp://{_USER}:{self._password}@{LOOPBACK}:{self._port}/"
 
     @property
     def tls_url(self) -> str:
         """The same, encrypted."""
-        return f"amqps://{_USER}:{self._password}@{_LOOPBACK}:{self._tls_port}/"
+        return f"amqps://{_USER}:{self._password}@{LOOPBACK}:{self._tls_port}/"
 
     @property
     def node(self) -> str:
@@ -92,19 +91,9 @@ class PrivateRabbitMQ(Startable):
         return _USER
 
     @property
-    def port(self) -> int:
-        """The AMQP port."""
-        return self._port
-
-    @property
     def tls_port(self) -> int:
         """The port of AMQP over TLS."""
         return self._tls_port
-
-    @property
-    def pid(self) -> int | None:
-        """The node's process; None when it does not run."""
-        return None if self._server is None else self._server.pid
 
     async def start(self) -> None:
         """Start the node and wait until it takes connections; raises BrokerFailed."""
@@ -113,7 +102,7 @@ class PrivateRabbitMQ(Startable):
         self._prepare()
         if (self._epmd is None or self._epmd.pid is None) and not await _listens(self._epmd_port):
             epmd = installed("epmd", package="erlang-base", failure=BrokerFailed)
-            self._epmd = self._spawn("epmd", [epmd, "-port", str(self._epmd_port), "-address", _LOOPBACK])
+            self._epmd = self._spawn("epmd", [epmd, "-port", str(self._epmd_port), "-address", LOOPBACK])
             await self._epmd.until(partial(_listens, self._epmd_port), _START_TIMEOUT)
         self._server = self._spawn("rabbitmq", [str(self._program("rabbitmq-server"))])
         try:
@@ -125,24 +114,14 @@ class PrivateRabbitMQ(Startable):
 
     async def stop(self) -> None:
         """End the node cleanly, and its port mapper; by force if it does not end in time."""
-        if self._server is not None:
-            await self._server.end()
-            self._server = None
+        await self._end()
         if self._epmd is not None:
             await self._epmd.end()
             self._epmd = None
 
-    async def kill9(self) -> None:
-        """End the node as a crash would. Its directory stays as it is."""
-        if self._server is not None:
-            self._server.kill()
-            self._server = None
-
     async def restart(self) -> None:
         """Start the node again, after ending it if it runs."""
-        if self._server is not None:
-            await self._server.end()
-            self._server = None
+        await self._end()
         await self.start()
 
     async def ctl(self, *arguments: str) -> str:
@@ -176,7 +155,7 @@ class PrivateRabbitMQ(Startable):
             "RABBITMQ_PID_FILE": str(root / "pid"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _VM_ARGS,
             "ERL_EPMD_PORT": str(self._epmd_port),
-            "ERL_EPMD_ADDRESS": _LOOPBACK,
+            "ERL_EPMD_ADDRESS": LOOPBACK,
             # The start script then becomes the node instead of a parent that forwards signals to it.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
@@ -204,7 +183,7 @@ def _run(command: list[str], environment: Mapping[str, str]) -> str:
 
 
 async def _listens(port: int) -> bool:
-    return await accepts(asyncio.open_connection(_LOOPBACK, port))
+    return await accepts(asyncio.open_connection(LOOPBACK, port))
 
 
 def programs() -> Path:

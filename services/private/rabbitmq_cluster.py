@@ -13,6 +13,7 @@ from typing import Final
 
 from services.ports import free_ports
 from services.private.rabbitmq import BrokerFailed, PrivateRabbitMQ
+from services.private.server import LOOPBACK
 from services.private.startable import Startable
 
 # A node that sees only a minority stops serving instead of going its own way. Three nodes on one machine share its memory,
@@ -38,7 +39,7 @@ class PrivateCluster(Startable):
     def __init__(self, root: Path, size: int = 3) -> None:
         if size < 1:
             raise ValueError(f"size is {size}: a cluster has at least one node")
-        (epmd_port,) = free_ports("127.0.0.1", 1)
+        (epmd_port,) = free_ports(LOOPBACK, 1)
         cookie, password = secrets.token_hex(16), secrets.token_hex(16)
         nodes: list[PrivateRabbitMQ] = []
         for number in range(1, size + 1):
@@ -58,7 +59,7 @@ class PrivateCluster(Startable):
     def url(self) -> str:
         """Every node, with the credentials of the one user: `amqp://user:password@host:port,host:port,host:port/`."""
         first, *others = self.nodes
-        hosts = ",".join([first.url.removesuffix("/"), *(f"127.0.0.1:{node.port}" for node in others)])
+        hosts = ",".join([first.url.removesuffix("/"), *(f"{LOOPBACK}:{node.port}" for node in others)])
         return f"{hosts}/"
 
     @property
