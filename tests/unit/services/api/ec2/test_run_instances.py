@@ -10,7 +10,11 @@ from novaflow.db.ec2_ids import Ec2Ids
 from tests.support.ec2_door import ec2_door
 from tests.support.server_world import IMAGE, server_world
 
-PLAIN = {"DisableApiTermination": False, "EbsOptimized": False, "InstanceInitiatedShutdownBehavior": "stop"}
+PLAIN: dict[str, Any] = {
+    "DisableApiTermination": False,
+    "EbsOptimized": False,
+    "InstanceInitiatedShutdownBehavior": "stop",
+}
 
 
 @pytest.mark.parametrize(
