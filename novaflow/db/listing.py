@@ -57,6 +57,7 @@ class ServerQuery(Value, frozen=True, kw_only=True):
     changes_since: datetime | None = None  # includes deleted servers
     changes_before: datetime | None = None
     deleted: bool = False  # only deleted servers
+    deleted_since: datetime | None = None  # only servers that were deleted then or later
     sort_keys: tuple[str, ...] = ("created_at",)
     sort_dirs: tuple[str, ...] = ("desc",)  # asc or desc; what is missing is as the last
     marker: str | None = None
@@ -167,7 +168,10 @@ def _filters(query: ServerQuery) -> list[ColumnElement[bool]]:
 
 def _lifetime(query: ServerQuery) -> list[ColumnElement[bool]]:
     filters: list[ColumnElement[bool]] = []
-    if query.deleted:
+    if query.deleted_since is not None:
+        # This alone, so that the index finds the few that ended lately among all that the project ever had.
+        filters.append(servers.c.deleted_at >= query.deleted_since)
+    elif query.deleted:
         filters.append(servers.c.is_deleted == true())
     elif query.changes_since is None:
         filters.append(servers.c.is_deleted == false())

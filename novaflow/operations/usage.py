@@ -92,5 +92,5 @@ class UsageOperations:
     async def _launched(self, project_id: str | None, period: Period) -> list[Server]:
         """Every server that may have run in the period: those that are there, and those that went since it began."""
         there = await self._servers.list(ServerQuery(project_id=project_id))
-        gone = ServerQuery(project_id=project_id, deleted=True, changes_since=period.start)
+        gone = ServerQuery(project_id=project_id, deleted_since=period.start)
         return [*there, *await self._servers.list(gone)]

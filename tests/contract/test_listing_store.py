@@ -179,6 +179,19 @@ async def test_deleted_servers_show_when_asked_for(records: Records) -> None:
     assert set(await names(records, changes_since=since, changes_before=since)) == {"web-0"}
 
 
+async def test_servers_that_were_deleted_lately_are_found_by_when_they_were(records: Records) -> None:
+    first, second, _ = await several(records, 3)
+    await records.servers.delete_unplaced(request(2), first)
+    records.clock.advance(timedelta(hours=1))
+    since = records.clock.now()
+    await records.servers.delete_unplaced(request(3), second)
+
+    assert await names(records, project_id="p1", deleted_since=since) == ["web-1"]
+    assert set(await names(records, deleted_since=since - timedelta(hours=2))) == {"web-0", "web-1"}
+    assert await names(records, project_id="p2", deleted_since=since) == []
+    assert await names(records, deleted_since=since + timedelta(seconds=1)) == []
+
+
 async def test_names_are_of_the_same_servers_in_the_same_order(records: Records) -> None:
     await several(records, 3)
     query = ServerQuery(name="web-[12]", sort_keys=("display_name",), sort_dirs=("desc",), limit=2)

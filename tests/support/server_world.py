@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -143,6 +144,15 @@ class World:
 
         await self.api.database.write(work)
         return await self.servers.get(server_id)
+
+    async def ended(self, server_id: str, ago: timedelta) -> None:
+        """Have a deleted server be gone so long."""
+        statement = update(servers).where(servers.c.id == server_id).values(deleted_at=self.api.clock.now() - ago)
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(statement)
+
+        await self.api.database.write(work)
 
     async def moved(self, server_id: str, source: str, kind: str = RESIZE, *, status: str = "finished") -> int:
         """Record that a server is on its way, or was moved, from `source` to where it is; gives the migration's number."""

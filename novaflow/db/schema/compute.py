@@ -56,6 +56,7 @@ servers: Final = table(
     Column("deleted_at", UtcDateTime),
     Column("is_deleted", Boolean, nullable=False),
     Index(None, "project_id", "is_deleted", "created_at"),
+    Index(None, "project_id", "deleted_at"),
     Index(None, "is_deleted", "created_at"),
     Index(None, "host"),
     Index(None, "reservation_id"),

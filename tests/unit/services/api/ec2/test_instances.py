@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from novaflow.db.ec2_ids import Ec2Ids
 from novaflow.db.servers import ServerQuery
 from novaflow.quotas import QuotaLimits
 from novaflow.states import ACTIVE, ERROR, SHUTOFF, STATES, Vm
+from services.api.ec2.instance_lookup import SHOWN_AFTER_END
 from services.api.ec2.instance_states import state_of
 from tests.support.compute_api import PROJECT
 from tests.support.ec2_door import Door, ec2_door
@@ -207,7 +209,7 @@ async def test_a_reboot_is_soft_where_it_can_be(world: World, door: Door) -> Non
 
 
 async def test_terminated_instances_are_shown_for_an_hour(world: World, door: Door) -> None:
-    instance = await instance_of(world, await world.created())
+    instance = await instance_of(world, server_id := await world.created())
 
     (change,) = (await door.ask("terminate_instances", InstanceIds=[instance]))["TerminatingInstances"]
 
@@ -216,6 +218,12 @@ async def test_terminated_instances_are_shown_for_an_hour(world: World, door: Do
     assert found["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
     (again,) = (await door.ask("terminate_instances", InstanceIds=[instance], DryRun=False))["TerminatingInstances"]
     assert again["CurrentState"]["Name"] == "terminated"
+
+    await world.ended(server_id, SHOWN_AFTER_END + timedelta(seconds=1))
+
+    assert await described(door) == []
+    refused = await door.refusal("describe_instances", InstanceIds=[instance])
+    assert refused == ("InvalidInstanceID.NotFound", HTTPStatus.BAD_REQUEST)
 
 
 async def test_an_instance_whose_build_failed_says_why(world: World, door: Door) -> None:
