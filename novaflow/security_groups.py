@@ -20,6 +20,13 @@ class SecurityRule(Value, frozen=True, kw_only=True):
     source_project_id: str = ""
 
 
+class GroupName(Value, frozen=True, kw_only=True):
+    """A group as it is shown with the servers in it."""
+
+    id: int
+    name: str
+
+
 class SecurityGroup(Value, frozen=True, kw_only=True):
     """A project's rules of what may reach some of its servers, under a name that is the project's own."""
 

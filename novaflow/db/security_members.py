@@ -17,6 +17,7 @@ from novaflow.db.schema.networking import security_group_members, security_group
 from novaflow.db.security_groups import DEFAULT, KIND, default_group
 from novaflow.errors import Conflict, Invalid, NotFound
 from novaflow.models import Context
+from novaflow.security_groups import GroupName
 
 _SHARE: Final = (
     select(security_groups.c.id, security_groups.c.name)
@@ -35,8 +36,8 @@ _PROJECT: Final = (
     .where(servers.c.id == bindparam("b_id"), servers.c.is_deleted == false())
     .with_for_update()
 )
-_NAMES: Final = (
-    select(security_group_members.c.server_id, security_groups.c.name)
+_GROUPS: Final = (
+    select(security_group_members.c.server_id, security_groups.c.id, security_groups.c.name)
     .join_from(security_group_members, security_groups, security_groups.c.id == security_group_members.c.group_id)
     .where(security_group_members.c.server_id.in_(bindparam("b_ids", expanding=True)))
     .order_by(security_groups.c.id)
@@ -49,16 +50,21 @@ class SecurityMembers:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def names(self, server_ids: Sequence[str]) -> dict[str, list[str]]:
-        """The names of the groups that these servers are in, by server; one in none is not there."""
+    async def groups(self, server_ids: Sequence[str]) -> dict[str, list[GroupName]]:
+        """The groups that these servers are in, by server; one in none is not there."""
 
         async def work(connection: AsyncConnection) -> Sequence[Any]:
-            return (await connection.execute(_NAMES, {"b_ids": server_ids})).all()
+            return (await connection.execute(_GROUPS, {"b_ids": server_ids})).all()
 
-        found: dict[str, list[str]] = {}
-        for server_id, name in await self._db.read(work) if server_ids else ():
-            found.setdefault(server_id, []).append(name)
+        found: dict[str, list[GroupName]] = {}
+        for server_id, group_id, name in await self._db.read(work) if server_ids else ():
+            found.setdefault(server_id, []).append(GroupName(id=group_id, name=name))
         return found
+
+    async def names(self, server_ids: Sequence[str]) -> dict[str, list[str]]:
+        """The same by their names alone."""
+        found = await self.groups(server_ids)
+        return {server_id: [group.name for group in some] for server_id, some in found.items()}
 
     async def add(self, server_id: str, name: str) -> None:
         """Put a server into a group of its project. Raises NotFound for either, Conflict when it is in it."""

@@ -16,7 +16,7 @@ from novaflow.models import Context
 from novaflow.operations.rights import admin_only
 from novaflow.operations.servers import visible_project
 from novaflow.quotas import QuotaLimits
-from novaflow.security_groups import SecurityGroup, SecurityRule
+from novaflow.security_groups import GroupName, SecurityGroup, SecurityRule
 
 NOT_APPLIED: Final = "Kept and shown only: guests are on QEMU's user network, which lets nothing in from outside, whatever the rules say."
 _ALL_PROJECTS: Final = "os_compute_api:os-security-groups:all_projects"
@@ -68,8 +68,12 @@ class SecurityGroupOperations:
         await self._server(context, server_id)
         return await self._groups.of_server(server_id)
 
+    async def groups(self, server_ids: Sequence[str]) -> dict[str, builtins.list[GroupName]]:
+        """The groups of servers that the caller has seen already, by server."""
+        return await self._members.groups(server_ids)
+
     async def names(self, server_ids: Sequence[str]) -> dict[str, builtins.list[str]]:
-        """The names of the groups of servers that the caller has seen already, by server."""
+        """The same by their names alone."""
         return await self._members.names(server_ids)
 
     async def create(self, context: Context, name: str, description: str) -> SecurityGroup:

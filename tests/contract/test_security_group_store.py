@@ -10,7 +10,7 @@ from novaflow.db.security_members import SecurityMembers
 from novaflow.errors import Conflict, Invalid, NotFound, QuotaExceeded
 from novaflow.models import Context
 from novaflow.quotas import QuotaLimits
-from novaflow.security_groups import SecurityGroup, SecurityRule
+from novaflow.security_groups import GroupName, SecurityGroup, SecurityRule
 from novaflow.states import Event
 from tests.support.cloud_records import ALICE, PLENTY, Records, draft, request, task_of
 
@@ -97,7 +97,10 @@ async def test_a_server_is_in_the_default_group_unless_it_names_others(
     named = await records.made(security_groups=("web", DEFAULT))
 
     assert await members.names([plain.id, named.id]) == {plain.id: [DEFAULT], named.id: ["web", DEFAULT]}
-    assert [group.name for group in await groups.list("p1")] == ["web", DEFAULT]
+    web, default = await groups.list("p1")
+    assert (web.name, default.name) == ("web", DEFAULT)
+    in_both = [GroupName(id=web.id, name="web"), GroupName(id=default.id, name=DEFAULT)]
+    assert (await members.groups([named.id]))[named.id] == in_both
 
 
 async def test_the_first_servers_of_a_project_share_one_default_group(records: Records, groups: SecurityGroups) -> None:

@@ -1,6 +1,6 @@
 """Finding the instances a request is about. At this door everyone, administrators too, sees the instances of his project alone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -52,7 +52,7 @@ async def described(api: Ec2Api, call: Call, order: Iterable[str], servers: Iter
     files = {file for server in by_id.values() for file in (server.image_id, server.kernel_id, server.ramdisk_id)}
     images = await api.ids.numbers(ec2_ids.IMAGE, files - {""})
     made_in = {server.reservation_id for server in by_id.values()}
-    groups = await _groups(api, call, by_id)
+    groups = await api.security_groups.groups(list(by_id))
     floating = await api.floating_addresses.of_servers(list(by_id))
     disks = await block_devices(api, by_id)
     tokens = await api.client_tokens.of_reservations(call.context.project_id, made_in)
@@ -65,7 +65,7 @@ async def described(api: Ec2Api, call: Call, order: Iterable[str], servers: Iter
             kernel=shown("aki", images[server.kernel_id]) if server.kernel_id else "",
             ramdisk=shown("ari", images[server.ramdisk_id]) if server.ramdisk_id else "",
             client_token=tokens.get(server.reservation_id, ""),
-            groups=groups.get(server.id, ()),
+            groups=tuple((shown("sg", group.id), group.name) for group in groups.get(server.id, ())),
             disks=disks.get(server.id, ()),
             public_address=next((one.ip for one in floating.get(server.id, ())), ""),
         )
@@ -73,19 +73,9 @@ async def described(api: Ec2Api, call: Call, order: Iterable[str], servers: Iter
     return [view(by_id[one]) for one in order]
 
 
-async def _groups(api: Ec2Api, call: Call, server_ids: Iterable[str]) -> Mapping[str, tuple[tuple[str, str], ...]]:
-    """By server its security groups, with their ids and names."""
-    names = await api.security_groups.names(list(server_ids))
-    if not names:
-        return {}
-    ids = {group.name: shown("sg", group.id) for group in await api.security_groups.list(call.context)}
-    return {server_id: tuple((ids[name], name) for name in some if name in ids) for server_id, some in names.items()}
-
-
 async def _servers(api: Ec2Api, call: Call, ids: tuple[str, ...] | None = None) -> list[Server]:
-    mine = ServerQuery(project_id=call.context.project_id, ids=ids)
-    ended = ServerQuery(
-        project_id=call.context.project_id, ids=ids, deleted=True, changes_since=api.clock.now() - SHOWN_AFTER_END
-    )
+    project_id, since = call.context.project_id, api.clock.now() - SHOWN_AFTER_END
+    mine = ServerQuery(project_id=project_id, ids=ids)
+    ended = ServerQuery(project_id=project_id, ids=ids, deleted_since=since)
     found = {server.id: server for query in (mine, ended) for server in await api.servers.list(query)}
     return list(found.values())
