@@ -49,6 +49,12 @@ class Orders(object):
     def register(self, name, location):
         return self.ec2.register_image(name=name, image_location=location, architecture="x86_64")
 
+    def allocate(self):
+        return self.ec2.allocate_address().public_ip
+
+    def release(self, address):
+        self.ec2.release_address(address)
+
     def run(self, image, count, **more):
         made = self.ec2.run_instances(image, min_count=count, max_count=count, **more)
         return [instance.id for instance in made.instances]

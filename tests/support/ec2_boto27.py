@@ -39,6 +39,12 @@ class Boto27:
     def register(self, name: str, location: str) -> str:
         return str(self._order("register", name=name, location=location))
 
+    def allocate(self) -> str:
+        return str(self._order("allocate"))
+
+    def release(self, address: str) -> None:
+        self._order("release", address=address)
+
     def run(self, image: str, count: int, *, key: str, kind: str, user_data: str) -> list[str]:
         more = {"key_name": key, "instance_type": kind, "user_data": user_data}
         return list(self._order("run", image=image, count=count, **more))

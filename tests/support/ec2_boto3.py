@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from boto3 import Session
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.support.ec2_clients import PATIENCE, Facts, Refused
@@ -14,7 +13,7 @@ _OFTEN: Final = {"Delay": _PAUSE, "MaxAttempts": int(PATIENCE / _PAUSE)}
 
 
 class Boto3:
-    """boto3 with what `novaflow env --ec2` prints. It asks once: nothing that goes wrong is hidden."""
+    """boto3 with what `novaflow env --ec2` prints. It may ask again by itself, and does so where that is expected alone."""
 
     def __init__(self, printed: Mapping[str, str]) -> None:
         self._ec2: Any = Session().client(
@@ -23,7 +22,6 @@ class Boto3:
             region_name=printed["AWS_DEFAULT_REGION"],
             aws_access_key_id=printed["EC2_ACCESS_KEY"],
             aws_secret_access_key=printed["EC2_SECRET_KEY"],
-            config=Config(retries={"max_attempts": 0}),
         )
 
     def close(self) -> None:
@@ -58,6 +56,12 @@ class Boto3:
     def register(self, name: str, location: str) -> str:
         registered = self._ask("register_image", Name=name, ImageLocation=location, Architecture="x86_64")
         return str(registered["ImageId"])
+
+    def allocate(self) -> str:
+        return str(self._answer("allocate_address")["PublicIp"])
+
+    def release(self, address: str) -> None:
+        self._ask("release_address", PublicIp=address)
 
     def run(self, image: str, count: int, *, key: str, kind: str, user_data: str) -> list[str]:
         counts = {"MinCount": count, "MaxCount": count}
@@ -139,6 +143,11 @@ class Boto3:
         return [volume["VolumeId"] for volume in self._ask("describe_volumes")["Volumes"]]
 
     def _ask(self, operation: str, **arguments: Any) -> Facts:
+        answer = self._answer(operation, **arguments)
+        assert answer["ResponseMetadata"]["RetryAttempts"] == 0, f"{operation} was asked again"
+        return answer
+
+    def _answer(self, operation: str, **arguments: Any) -> Facts:
         try:
             answer: Facts = getattr(self._ec2, operation)(**arguments)
         except ClientError as error:

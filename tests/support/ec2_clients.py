@@ -47,6 +47,14 @@ class Ec2Client(Protocol):
         """Say what the image at a location is; gives its id."""
         ...
 
+    def allocate(self) -> str:
+        """An address; gives it. One that is asked for in the second of another's is signed alike, and asked for again."""
+        ...
+
+    def release(self, address: str) -> None:
+        """Give an address back."""
+        ...
+
     def run(self, image: str, count: int, *, key: str, kind: str, user_data: str) -> list[str]:
         """New instances; gives their ids."""
         ...

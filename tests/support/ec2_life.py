@@ -56,6 +56,7 @@ def life(ec2: Ec2Client) -> None:
     """All of it."""
     public = keys_are_made_and_imported(ec2)
     image = an_image_is_registered(ec2)
+    two_addresses_are_asked_for_at_once(ec2)
     two = two_run_and_say_what_they_were_told(ec2, image, public)
     they_are_tagged_and_found(ec2, two)
     volumes, snapshot = a_volume_goes_from_guest_to_guest(ec2, *two)
@@ -94,6 +95,15 @@ def an_image_is_registered(ec2: Ec2Client) -> str:
     with pytest.raises(Refused, match=r"InvalidManifest \(400\)"):
         ec2.register("nothing", "nowhere/image.manifest.xml")
     return registered
+
+
+def two_addresses_are_asked_for_at_once(ec2: Ec2Client) -> None:
+    """A signature covers the second alone: the client is told to ask again, does so by itself, and has two."""
+    two = [ec2.allocate(), ec2.allocate()]
+
+    assert len({*two}) == 2
+    for address in two:
+        ec2.release(address)
 
 
 def two_run_and_say_what_they_were_told(ec2: Ec2Client, image: str, public: str) -> list[str]:
