@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
+from aiohttp import web
+
 from novaflow.clock import Clock
 from novaflow.config import Config
 from novaflow.db.aggregates import Aggregates
@@ -40,7 +42,7 @@ from novaflow.operations.keypairs import KeyPairOperations
 from novaflow.operations.quotas import QuotaOperations
 from novaflow.operations.security_groups import SecurityGroupOperations
 from novaflow.operations.server_actions import Images as ImagesOfServers
-from novaflow.operations.server_actions import server_actions
+from novaflow.operations.server_actions import ServerActions, server_actions
 from novaflow.operations.server_boot import ServerBoot
 from novaflow.operations.server_groups import ServerGroupOperations
 from novaflow.operations.server_orders import ServerOrders
@@ -66,6 +68,7 @@ from services.transitions import traced as traced_transitions
 from services.web import serving, traced
 
 BINARY: Final = "nova-api"
+Tell = Callable[[Transition], None]
 
 
 class Images(ImagesOfServers, OwnImages, Protocol):
@@ -85,9 +88,7 @@ async def api(runtime: Runtime) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _serving(
-    runtime: Runtime, tracer: Tracer, database: Database, bus: Bus, tell: Callable[[Transition], None]
-) -> AsyncIterator[None]:
+async def _serving(runtime: Runtime, tracer: Tracer, database: Database, bus: Bus, tell: Tell) -> AsyncIterator[None]:
     config = runtime.config
     resources = assemble(
         config=config,
@@ -106,30 +107,33 @@ async def _serving(
     ec2 = ec2_app.create_app(
         assemble_ec2(resources, database),
         trace=traced(tracer),
-        authenticate=signed_by_key(signature_verifier(runtime, tracer)),
-    )
-    metadata = metadata_app.create_app(
-        metadata_app.Metadata(
-            facts=GuestFactOperations(
-                GuestPlans(database),
-                Ec2Ids(database),
-                SecurityMembers(database),
-                FloatingAddresses(database, config.network.floating_cidr),
-                config,
-            ),
-            passwords=resources.guest_passwords,
-            clock=runtime.clock,
-            secret=shared_secret(runtime.state_dir),
-            requires_token=config.api.metadata_requires_token,
-        ),
-        trace=traced(tracer),
+        authenticate=signed_by_key(signature_verifier(runtime, tracer), runtime.clock),
     )
     async with (
         serving(app, config.api.host, config.api.port),
         serving(ec2, config.api.ec2_host, config.api.ec2_port),
-        serving(metadata, config.api.metadata_host, config.api.metadata_port),
+        serving(_metadata(runtime, tracer, database, resources), config.api.metadata_host, config.api.metadata_port),
     ):
         yield
+
+
+def _metadata(runtime: Runtime, tracer: Tracer, database: Database, api: Api) -> web.Application:
+    config = runtime.config
+    facts = GuestFactOperations(
+        GuestPlans(database),
+        Ec2Ids(database),
+        SecurityMembers(database),
+        FloatingAddresses(database, config.network.floating_cidr),
+        config,
+    )
+    served = metadata_app.Metadata(
+        facts=facts,
+        passwords=api.guest_passwords,
+        clock=runtime.clock,
+        secret=shared_secret(runtime.state_dir),
+        requires_token=config.api.metadata_requires_token,
+    )
+    return metadata_app.create_app(served, trace=traced(tracer))
 
 
 def assemble_ec2(api: Api, database: Database) -> Ec2Api:
@@ -157,6 +161,26 @@ def assemble_ec2(api: Api, database: Database) -> Ec2Api:
     )
 
 
+class _Parts:
+    """What several of the operations work with: one of each, over one database, one bus and one image service."""
+
+    def __init__(
+        self, config: Config, clock: Clock, tracer: Tracer, database: Database, bus: Bus, images: Images, tell: Tell
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.tracer = tracer
+        self.database = database
+        self.bus = bus
+        self.images = images
+        self.servers = Servers(database, clock, tell)
+        self.hosts = Hosts(database, clock)
+        self.services = Services(database, clock)
+        self.quotas = Quotas(database)
+        self.keypairs = KeyPairs(database)
+        self.flavors = FlavorOperations(Flavors(database))
+
+
 def assemble(
     *,
     config: Config,
@@ -165,62 +189,69 @@ def assemble(
     database: Database,
     bus: Bus,
     images: Images,
-    tell: Callable[[Transition], None] | None = None,
+    tell: Tell | None = None,
 ) -> Api:
     """Put the operations together over one database, one bus and one image service. `tell` hears of every transition."""
-    servers = Servers(database, clock, tell or traced_transitions(tracer))
-    hosts = Hosts(database, clock)
-    services = Services(database, clock)
-    quotas = Quotas(database)
-    keypairs = KeyPairs(database)
-    flavors = FlavorOperations(Flavors(database))
-    down_time = config.compute.service_down_time
+    parts = _Parts(config, clock, tracer, database, bus, images, tell or traced_transitions(tracer))
+    servers, quotas, down_time = parts.servers, parts.quotas, config.compute.service_down_time
     return Api(
         config=config,
         clock=clock,
         servers=ServerOperations(servers, quotas, config),
-        boots=ServerBoot(
-            servers=servers,
-            flavors=flavors,
-            keypairs=keypairs,
-            quotas=quotas,
-            hosts=hosts,
-            images=images,
-            bus=bus,
-            config=config,
-            clock=clock,
-            tracer=tracer,
-            client_tokens=ClientTokens(database),
-        ),
-        guest_passwords=GuestPasswordOperations(GuestPasswords(database), servers),
-        server_actions=server_actions(
-            ServerOrders(servers, hosts, bus, config, clock),
-            images=images,
-            flavors=flavors,
-            quotas=quotas,
-            locks=ServerLocks(database, clock),
-            migrations=Migrations(database),
-            config=config,
-        ),
+        boots=_boots(parts),
+        server_actions=_server_actions(parts),
         actions=ActionOperations(servers),
-        flavors=flavors,
-        keypairs=KeyPairOperations(keypairs, quotas, config.quota, clock),
+        flavors=parts.flavors,
+        keypairs=KeyPairOperations(parts.keypairs, quotas, config.quota, clock),
         quotas=QuotaOperations(quotas, config.quota),
-        hosts=HostOperations(hosts, services, servers, clock, down_time),
-        services=ServiceOperations(services, clock, down_time),
+        hosts=HostOperations(parts.hosts, parts.services, servers, clock, down_time),
+        services=ServiceOperations(parts.services, clock, down_time),
         usages=UsageOperations(servers),
         aggregates=AggregateOperations(Aggregates(database, clock)),
         server_groups=ServerGroupOperations(ServerGroups(database), config.quota, clock),
         volumes=VolumeOperations(Volumes(database), VolumeSnapshots(database), servers, bus, config, clock),
         volume_snapshots=VolumeSnapshotOperations(VolumeSnapshots(database), bus, config, clock),
-        security_groups=SecurityGroupOperations(
-            SecurityGroups(database, clock), SecurityMembers(database), servers, config.quota
-        ),
+        security_groups=_security_groups(parts),
         images=ImageOperations(images),
-        floating_addresses=FloatingAddressOperations(
-            FloatingAddresses(database, config.network.floating_cidr),
-            servers,
-            config.quota,
-            config.network.floating_pool,
-        ),
+        floating_addresses=_floating_addresses(parts),
+        guest_passwords=GuestPasswordOperations(GuestPasswords(database), servers),
     )
+
+
+def _boots(parts: _Parts) -> ServerBoot:
+    return ServerBoot(
+        servers=parts.servers,
+        flavors=parts.flavors,
+        keypairs=parts.keypairs,
+        quotas=parts.quotas,
+        hosts=parts.hosts,
+        images=parts.images,
+        bus=parts.bus,
+        config=parts.config,
+        clock=parts.clock,
+        tracer=parts.tracer,
+        client_tokens=ClientTokens(parts.database),
+    )
+
+
+def _server_actions(parts: _Parts) -> ServerActions:
+    return server_actions(
+        ServerOrders(parts.servers, parts.hosts, parts.bus, parts.config, parts.clock),
+        images=parts.images,
+        flavors=parts.flavors,
+        quotas=parts.quotas,
+        locks=ServerLocks(parts.database, parts.clock),
+        migrations=Migrations(parts.database),
+        config=parts.config,
+    )
+
+
+def _security_groups(parts: _Parts) -> SecurityGroupOperations:
+    groups, members = SecurityGroups(parts.database, parts.clock), SecurityMembers(parts.database)
+    return SecurityGroupOperations(groups, members, parts.servers, parts.config.quota)
+
+
+def _floating_addresses(parts: _Parts) -> FloatingAddressOperations:
+    network = parts.config.network
+    addresses = FloatingAddresses(parts.database, network.floating_cidr)
+    return FloatingAddressOperations(addresses, parts.servers, parts.config.quota, network.floating_pool)
