@@ -1,7 +1,7 @@
 """What EC2 calls the state a server is in: six words for all that the table of novaflow.states knows.
 
-A server that is busy is what it is becoming, where EC2 has a word for that. One whose build failed is `terminated`, as Amazon shows a launch
-that failed; it is there to be looked at, and counts against the quota, until it is terminated in earnest. One that broke later is
+A server that is on its way between running and not running is what it is becoming. One whose build failed is `terminated`, as Amazon shows
+a launch that failed; it is there to be looked at, and counts against the quota, until it is terminated in earnest. One that broke later is
 `stopped`. Both say why. Icehouse had words of its own for states that EC2 does not know (`pause`, `suspend`, `rescue`, `resize`).
 """
 
@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Final
 
 from novaflow.models import Server
-from novaflow.states import Task, Vm
+from novaflow.states import Power, Task, Vm
 
 
 class InstanceState(Enum):
@@ -47,7 +47,7 @@ _SETTLED: Final = {
     Vm.SOFT_DELETED: InstanceState.TERMINATED,
     Vm.DELETED: InstanceState.TERMINATED,
 }
-_BUSY: Final = {
+_ALWAYS: Final = {
     Task.DELETING: InstanceState.SHUTTING_DOWN,
     Task.SOFT_DELETING: InstanceState.SHUTTING_DOWN,
     Task.POWERING_OFF: InstanceState.STOPPING,
@@ -57,23 +57,42 @@ _BUSY: Final = {
     Task.UNSHELVING: InstanceState.PENDING,
     Task.RESTORING: InstanceState.PENDING,
 }
-_SPAWNING_AGAIN: Final = Task.SPAWNING  # of an unshelved server, whose vm_state says where it came from
+_ENDS: Final = (Task.DELETING, Task.SOFT_DELETING)
+_STOPS_WHAT_RUNS: Final = (Task.SHELVING, Task.SHELVING_IMAGE_PENDING_UPLOAD, Task.SHELVING_IMAGE_UPLOADING)
+_STARTS_WHAT_DOES_NOT: Final = (
+    Task.REBOOTING_HARD,
+    Task.REBOOT_PENDING_HARD,
+    Task.REBOOT_STARTED_HARD,
+    Task.RESCUING,
+    Task.SPAWNING,  # of an unshelved server
+)
+_REPAIRS: Final = (Task.REBUILDING, Task.REBUILD_BLOCK_DEVICE_MAPPING, Task.REBUILD_SPAWNING)
 
 
 def state_of(server: Server) -> InstanceState:
-    """The state of a server."""
+    """The state of a server. One that was off when it was resized still is, until somebody starts it."""
+    if server.vm is Vm.RESIZED and server.task is not Task.DELETING and server.power is Power.SHUTDOWN:
+        return InstanceState.STOPPED
     return state_from(server.vm, server.task, server.launched_at)
 
 
 def state_from(vm: Vm, task: Task, launched_at: datetime | None) -> InstanceState:
     """The state that these make up."""
-    if task in _BUSY:
-        return _BUSY[task]
-    if vm is Vm.SHELVED_OFFLOADED and task is _SPAWNING_AGAIN:
-        return InstanceState.PENDING
+    never_was = vm is Vm.ERROR and launched_at is None
+    if (never_was or vm is Vm.SOFT_DELETED) and task in _ENDS:  # what is over is not over once more
+        return InstanceState.TERMINATED
+    if task in _ALWAYS:
+        return _ALWAYS[task]
     if vm is Vm.ERROR:
-        return InstanceState.TERMINATED if launched_at is None else InstanceState.STOPPED
-    return _SETTLED[vm]
+        if task in _REPAIRS or task in _STARTS_WHAT_DOES_NOT:
+            return InstanceState.PENDING
+        return InstanceState.TERMINATED if never_was else InstanceState.STOPPED
+    settled = _SETTLED[vm]
+    if settled is InstanceState.RUNNING and task in _STOPS_WHAT_RUNS:
+        return InstanceState.STOPPING
+    if settled is InstanceState.STOPPED and task in _STARTS_WHAT_DOES_NOT:
+        return InstanceState.PENDING
+    return settled
 
 
 def reason_of(server: Server) -> tuple[str, str] | None:
