@@ -60,7 +60,3 @@ class Domains(Resource[Domain]):
     async def change(self, key: str, body: Mapping[str, Any]) -> Domain:
         """Change a domain."""
         return await self._domains.update(key, await self.changes(key, body))
-
-    async def remove(self, key: str) -> None:
-        """Delete a domain."""
-        await self._domains.delete(key)

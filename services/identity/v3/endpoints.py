@@ -60,10 +60,6 @@ class Endpoints(Resource[Endpoint]):
         changes, is_old = _with_region(await self.changes(key, body))
         return await self._endpoints.update(key, changes, makes_region=is_old)
 
-    async def remove(self, key: str) -> None:
-        """Delete an endpoint."""
-        await self._endpoints.delete(key)
-
 
 def _with_region(facts: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     """The region as `region_id`, and whether it came as `region`."""

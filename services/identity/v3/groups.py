@@ -58,10 +58,6 @@ class Groups(Resource[Group]):
         changes.pop("domain_id", None)
         return await self._groups.update(key, changes)
 
-    async def remove(self, key: str) -> None:
-        """Delete a group."""
-        await self._groups.delete(key)
-
     async def users(self, request: web.Request) -> web.Response:
         """The users of a group."""
         require_admin(request, "list_users_in_group")

@@ -94,10 +94,6 @@ class Projects(Resource[Project]):
         changes = await self.changes(key, {name: value for name, value in body.items() if name not in _FIXED})
         return await self._all.projects.update(key, changes)
 
-    async def remove(self, key: str) -> None:
-        """Delete a project."""
-        await self._all.projects.delete(key)
-
 
 def _as_project(domain: Domain) -> View:
     return domain_view(domain) | {"domain_id": None, "parent_id": None, "is_domain": True}

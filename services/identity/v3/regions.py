@@ -70,7 +70,3 @@ class Regions(Resource[Region]):
         changes = await self.changes(key, body)
         changes.pop("id", None)
         return await self._regions.update(key, changes)
-
-    async def remove(self, key: str) -> None:
-        """Delete a region."""
-        await self._regions.delete(key)

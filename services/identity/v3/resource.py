@@ -6,12 +6,11 @@ Rights are Keystone's defaults as far as roles go: administrators may do everyth
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
 
-from novaflow.db.identity_records import Records
 from novaflow.errors import Invalid
 from novaflow.identity.models import DEFAULT_DOMAIN
 from novaflow.models import Value
@@ -21,6 +20,22 @@ from services.identity.links import View, listed, matching, with_link
 from services.web import json_response
 
 T = TypeVar("T", bound=Value)
+
+
+class Kept(Protocol[T]):
+    """The records of one kind, as the database keeps them. Raises NotFound where there is none with that id."""
+
+    async def get(self, key: str) -> T:
+        """One of them."""
+        ...
+
+    async def all(self, **equal: object) -> list[T]:
+        """Those whose columns have these values, by name."""
+        ...
+
+    async def delete(self, key: str, /) -> None:
+        """Forget one, with all that cannot be without it."""
+        ...
 
 
 class Resource(ABC, Generic[T]):
@@ -35,7 +50,7 @@ class Resource(ABC, Generic[T]):
     )
     has_text: ClassVar[bool] = True  # a description that is null is kept as an empty one
 
-    def __init__(self, records: Records[T]) -> None:
+    def __init__(self, records: Kept[T]) -> None:
         self._records = records
 
     def routes(self) -> Iterable[web.RouteDef]:
@@ -86,7 +101,7 @@ class Resource(ABC, Generic[T]):
     async def delete(self, request: web.Request) -> web.Response:
         """Delete a member."""
         require_admin(request, f"delete_{self.member}")
-        await self.remove(request.match_info["id"])
+        await self._records.delete(request.match_info["id"])
         return web.Response(status=204)
 
     def check_index(self, request: web.Request) -> None:
@@ -122,10 +137,6 @@ class Resource(ABC, Generic[T]):
     @abstractmethod
     async def change(self, key: str, body: Mapping[str, Any]) -> T:
         """Change a record by a checked body."""
-
-    @abstractmethod
-    async def remove(self, key: str) -> None:
-        """Delete a record."""
 
     def facts(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The columns of a new record: what `fields` names, the rest as `extra`, and a new id."""

@@ -69,10 +69,6 @@ class Roles(Resource[Role]):
             raise Invalid(reason="Update of `domain_id` is not allowed.")
         return await self._roles.update(key, changes)
 
-    async def remove(self, key: str) -> None:
-        """Delete a role."""
-        await self._roles.delete(key)
-
     async def implied(self, request: web.Request) -> web.Response:
         """What a role implies."""
         require_admin(request, "list_implied_roles")

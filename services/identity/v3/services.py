@@ -42,7 +42,3 @@ class Services(Resource[Service]):
     async def change(self, key: str, body: Mapping[str, Any]) -> Service:
         """Change a service."""
         return await self._services.update(key, await self.changes(key, body))
-
-    async def remove(self, key: str) -> None:
-        """Delete a service and its endpoints."""
-        await self._services.delete(key)

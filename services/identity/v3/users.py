@@ -75,10 +75,6 @@ class Users(Resource[User]):
             changes["password_hash"] = await self._hashed(changes.pop("password"))
         return await self._authority.records.users.update(key, changes)
 
-    async def remove(self, key: str) -> None:
-        """Delete a user."""
-        await self._authority.records.users.delete(key)
-
     async def change_password(self, request: web.Request) -> web.Response:
         """Let a user change its own password: whoever knows the old one needs no token."""
         body = await read_member(request, "user")
