@@ -15,6 +15,7 @@ from typing import Final
 
 from rpc.address import Address
 from rpc.amqp_connect import enter
+from rpc.amqp_libraries import quiet_libraries
 from rpc.amqp_path import SessionLost
 from rpc.amqp_session import Consumer, Session
 from rpc.errors import Misconfigured, NotConnected, Refused
@@ -61,7 +62,7 @@ class AmqpTransport:
 
         `plain` sends messages through aiormq's channels, as happens where our own hot path does not fit.
         """
-        _quiet_libraries()
+        quiet_libraries()
         transport = cls(address, settings, plain=plain)
         transport._keeper = asyncio.create_task(transport._keep(), name=f"connection to {transport._where}")
         try:
@@ -284,11 +285,3 @@ def _by_channel(consumers: Sequence[Consumer]) -> list[list[Consumer]]:
     replies = [consumer for consumer in consumers if consumer.source.role is Role.REPLY]
     others = [consumer for consumer in consumers if consumer.source.role is not Role.REPLY]
     return [group for group in (replies, others) if group]
-
-
-def _quiet_libraries() -> None:
-    """Every loss of a connection is reported here, once; the libraries' own tracebacks about it say nothing more."""
-    for name in ("aio_pika", "aiormq"):
-        logger = logging.getLogger(name)
-        if logger.level == logging.NOTSET:
-            logger.setLevel(logging.CRITICAL)

@@ -23,6 +23,7 @@ from aiormq.exceptions import (
 )
 
 from rpc.address import Address, Node
+from rpc.amqp_libraries import why
 from rpc.amqp_path import SessionLost
 from rpc.amqp_wire import Wire, WireFactory
 from rpc.errors import Refused
@@ -111,8 +112,3 @@ def fits() -> bool:
     if missing:
         _log.warning("the bus takes aiormq's slower path: this version lacks %s", ", ".join(missing))
     return not missing
-
-
-def why(error: BaseException) -> str:
-    """An AMQP library's error as text. None of them repeats the URL."""
-    return f"{type(error).__name__}: {error}"

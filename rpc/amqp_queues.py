@@ -5,7 +5,6 @@ the middle. With rpc.amqp the only importer of aio_pika.
 """
 
 import asyncio
-import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Sequence
@@ -26,6 +25,7 @@ from aiormq.exceptions import (
 )
 
 from rpc.address import Address
+from rpc.amqp_libraries import closed, is_cancelled, quiet_libraries, why
 from rpc.envelope import TRACEPARENT, Headers
 from rpc.errors import NotConnected, Refused
 from rpc.queues import DeadLetter, QueueDepth, Replayed, Select, Stayed, everything, read_letter, why_not
@@ -58,12 +58,12 @@ class AmqpQueues:
     @asynccontextmanager
     async def open(cls, address: Address) -> "AsyncIterator[AmqpQueues]":
         """Connect to the first node that takes us; raises NotConnected, Refused, Misconfigured."""
-        _quiet_libraries()
+        quiet_libraries()
         connection = await _connected(address)
         try:
             yield cls(connection, address.where)
         finally:
-            await _closed(connection)
+            await closed(connection.close(), _TIMEOUT)
 
     async def depths(self, names: Sequence[str]) -> list[QueueDepth]:
         """The queues of these names, in this order, without those that are not there."""
@@ -175,16 +175,16 @@ class AmqpQueues:
         except TimeoutError:
             raise NotConnected(f"the broker at {self._where} did not answer within {_TIMEOUT:g} s") from None
         except asyncio.CancelledError:
-            if _is_cancelled():
+            if is_cancelled():
                 raise
             # aiormq rejects what waits on a closed connection with CancelledError.
             raise NotConnected(f"the connection to {self._where} was lost") from None
         except (ChannelNotFoundEntity, DeliveryError):
             raise
         except _REFUSALS as error:
-            raise Refused(f"the broker at {self._where} refused: {_why(error)}") from None
+            raise Refused(f"the broker at {self._where} refused: {why(error)}") from None
         except CONNECTION_EXCEPTIONS as error:
-            raise NotConnected(f"the connection to {self._where} was lost: {_why(error)}") from error
+            raise NotConnected(f"the connection to {self._where} was lost: {why(error)}") from error
 
     async def take(self, queue: AbstractQueue) -> AbstractIncomingMessage | None:
         """The queue's next message, unacknowledged."""
@@ -255,7 +255,7 @@ async def _connected(address: Address) -> AbstractConnection:
                 address.url(node), ssl_context=context, timeout=_TIMEOUT, client_properties=properties
             )
         except _REFUSALS as error:
-            raise Refused(f"the broker at {node.where} refused the connection: {_why(error)}") from None
+            raise Refused(f"the broker at {node.where} refused the connection: {why(error)}") from None
         except InvalidFrameError as error:
             # aiormq does not say what the broker said, but this is where it objects to a virtual host.
             raise Refused(
@@ -264,33 +264,3 @@ async def _connected(address: Address) -> AbstractConnection:
         except (TimeoutError, *CONNECTION_EXCEPTIONS) as error:
             lost = error
     raise NotConnected(f"the broker at {address.where} is away") from lost
-
-
-async def _closed(connection: AbstractConnection) -> None:
-    try:
-        async with asyncio.timeout(_TIMEOUT):
-            await connection.close()
-    except (TimeoutError, *CONNECTION_EXCEPTIONS) as error:
-        logging.getLogger(__name__).debug("the connection did not close cleanly: %s", _why(error))
-    except asyncio.CancelledError:
-        if _is_cancelled():
-            raise
-
-
-def _quiet_libraries() -> None:
-    """What goes wrong is raised here; the libraries' own tracebacks about it say nothing more."""
-    for name in ("aio_pika", "aiormq"):
-        logger = logging.getLogger(name)
-        if logger.level == logging.NOTSET:
-            logger.setLevel(logging.CRITICAL)
-
-
-def _is_cancelled() -> bool:
-    """Did somebody cancel the current task, or is a CancelledError only aiormq's way of saying no?"""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
-
-
-def _why(error: BaseException) -> str:
-    """An AMQP library's error as text. None of them repeats the URL."""
-    return f"{type(error).__name__}: {error}"

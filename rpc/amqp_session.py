@@ -20,8 +20,9 @@ from aiormq.channel import Channel
 from aiormq.exceptions import ChannelInvalidStateError
 from pamqp.base import Frame
 
-from rpc.amqp_connect import REFUSALS, Opened, why
+from rpc.amqp_connect import REFUSALS, Opened
 from rpc.amqp_fast import FastPath
+from rpc.amqp_libraries import closed, is_cancelled, why
 from rpc.amqp_path import HotPath, Rejected, SessionLost
 from rpc.amqp_plain import PlainPath
 from rpc.amqp_topology import Topology
@@ -309,14 +310,7 @@ class Session:
         if self._settling and not self._is_lost:
             await asyncio.wait(self._settling, timeout=_CLOSE_TIMEOUT)
         self.lose(None)
-        try:
-            async with asyncio.timeout(_CLOSE_TIMEOUT):
-                await self._connection.close()
-        except (TimeoutError, *CONNECTION_EXCEPTIONS) as error:
-            _log.debug("the connection did not close cleanly: %s", why(error))
-        except asyncio.CancelledError:
-            if _is_cancelled():
-                raise
+        await closed(self._connection.close(), _CLOSE_TIMEOUT)
 
     def _is_undeclared(self, to: Destination) -> bool:
         return not to.is_known and (to.is_fanout or to.name not in self._declared)
@@ -356,7 +350,7 @@ class Session:
                 raise SessionLost from self.reason
             raise
         except asyncio.CancelledError:
-            if _is_cancelled():
+            if is_cancelled():
                 raise
             # aiormq rejects what waits on a closed connection with CancelledError.
             raise SessionLost from self.reason
@@ -390,9 +384,3 @@ async def _until(confirmation: "asyncio.Future[None]", deadline: float) -> None:
 def _give_up(confirmation: "asyncio.Future[None]") -> None:
     if not confirmation.done():
         confirmation.set_exception(TimeoutError())
-
-
-def _is_cancelled() -> bool:
-    """Did somebody cancel the current task, or is a CancelledError only aiormq's way of saying no?"""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
