@@ -6,7 +6,7 @@ from typing import Final
 from novaflow.hosts import Host
 from novaflow.models import Flavor
 from novaflow.placement.asking import Ask, Refusal, Rule, refuse
-from novaflow.placement.rules.extra_specs import matches
+from novaflow.placement.rules.extra_specs import matches, specs_of
 
 _SCOPE: Final = "aggregate_instance_extra_specs"
 _TENANT: Final = "filter_tenant_id"
@@ -14,14 +14,7 @@ _TENANT: Final = "filter_tenant_id"
 
 def aggregate_specs(flavor: Flavor) -> tuple[tuple[str, str], ...]:
     """The extra specs that ask something of an aggregate: those of that scope, and those of no scope."""
-    specs = []
-    for key, wanted in flavor.extra_specs.items():
-        scope, colon, rest = key.partition(":")
-        if not colon:
-            specs.append((key, wanted))
-        elif scope == _SCOPE:
-            specs.append((rest, wanted))
-    return tuple(sorted(specs))
+    return specs_of(flavor, _SCOPE)
 
 
 def aggregate_instance_extra_specs(ask: Ask) -> Rule | None:

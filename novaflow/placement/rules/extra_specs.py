@@ -9,6 +9,8 @@ import operator
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
+from novaflow.models import Flavor
+
 _Compare = Callable[[Any, Any], bool]
 
 _NUMBERS: Final[dict[str, _Compare]] = {
@@ -26,6 +28,18 @@ _TEXTS: Final[dict[str, _Compare]] = {
     "s>": operator.gt,
     "s>=": operator.ge,
 }
+
+
+def specs_of(flavor: Flavor, scope: str) -> tuple[tuple[str, str], ...]:
+    """The extra specs of that scope, without it, and those of no scope, in order."""
+    specs = []
+    for key, wanted in flavor.extra_specs.items():
+        found, colon, rest = key.partition(":")
+        if not colon:
+            specs.append((key, wanted))
+        elif found == scope:
+            specs.append((rest, wanted))
+    return tuple(sorted(specs))
 
 
 def matches(value: object, wanted: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from novaflow.hosts import Host
 from novaflow.models import Flavor, ImageFacts
 from novaflow.placement.asking import Ask, Refusal, Rule, refuse
-from novaflow.placement.rules.extra_specs import matches
+from novaflow.placement.rules.extra_specs import matches, specs_of
 
 _CAPABILITIES: Final = "capabilities"
 # What a spec or a query may ask of a host, by the names of Nova's HostState.
@@ -56,14 +56,7 @@ def fact(host: Host, path: list[str]) -> Any:
 
 def capability_specs(flavor: Flavor) -> tuple[tuple[str, str], ...]:
     """The extra specs that ask something of a host: those of scope `capabilities`, and those of no scope."""
-    specs = []
-    for key, wanted in flavor.extra_specs.items():
-        scope, colon, rest = key.partition(":")
-        if not colon:
-            specs.append((key, wanted))
-        elif scope == _CAPABILITIES:
-            specs.append((rest, wanted))
-    return tuple(sorted(specs))
+    return specs_of(flavor, _CAPABILITIES)
 
 
 def compute_capabilities(ask: Ask) -> Rule | None:
