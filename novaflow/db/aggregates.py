@@ -11,13 +11,12 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import bindparam, delete, false, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.clock import Clock
 from novaflow.db.database import Database
 from novaflow.db.ids import new_uuid
-from novaflow.db.inserts import insert_once, is_duplicate
+from novaflow.db.inserts import conflicting, insert_once
 from novaflow.db.schema.aggregates import aggregate_hosts, aggregates
 from novaflow.db.schema.compute import servers
 from novaflow.db.schema.hosts import hosts
@@ -25,6 +24,7 @@ from novaflow.errors import Conflict, Missing, NotFound
 from novaflow.hosts import Aggregate
 from novaflow.models import Value
 
+_TAKEN: Final = "Aggregate {} already exists."
 _FIELDS: Final = tuple(name for name in Aggregate.__struct_fields__ if name != "hosts")
 _ALL: Final = select(*(aggregates.c[name] for name in _FIELDS)).order_by(aggregates.c.id)
 _ONE: Final = _ALL.where(aggregates.c.id == bindparam("b_id"))
@@ -68,10 +68,8 @@ class Aggregates:
             added = await connection.execute(_ADD, values)
             return msgspec.structs.replace(draft, id=added.lastrowid)
 
-        try:
+        with conflicting(_TAKEN.format(name)):
             return await self._db.write(work)
-        except IntegrityError as error:
-            raise _name_taken(error, name) from error
 
     async def list(self) -> list[Aggregate]:
         """Every aggregate, the oldest first."""
@@ -114,10 +112,8 @@ class Aggregates:
             }
             return await _record(connection, found, self._clock.now(), **changes)
 
-        try:
+        with conflicting(_TAKEN.format(name or "")):
             return await self._db.write(work)
-        except IntegrityError as error:
-            raise _name_taken(error, name or "") from error
 
     async def delete(self, aggregate_id: int, check: Callable[[Aggregate], None]) -> None:
         """Remove an aggregate. Raises NotFound, and what `check` raises."""
@@ -216,7 +212,3 @@ async def _with_hosts(connection: AsyncConnection, rows: Sequence[Any]) -> list[
     for aggregate_id, host in await connection.execute(_HOSTS.where(mine)):
         members.setdefault(aggregate_id, []).append(host)
     return [msgspec.structs.replace(one, hosts=tuple(members.get(one.id, ()))) for one in found]
-
-
-def _name_taken(error: IntegrityError, name: str) -> Exception:
-    return Conflict(reason=f"Aggregate {name} already exists.") if is_duplicate(error) else error

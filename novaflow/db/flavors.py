@@ -1,16 +1,15 @@
 """The flavors that servers can be made of. A server keeps a copy: deleting or changing a flavor does not change it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import bindparam, delete, insert, or_, select, true, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.db.database import Database
-from novaflow.db.inserts import is_duplicate
+from novaflow.db.inserts import conflicting
 from novaflow.db.schema.hosts import flavor_projects, flavors
 from novaflow.errors import Conflict, NotFound
 from novaflow.models import Flavor
@@ -60,12 +59,8 @@ class Flavors:
             await connection.execute(insert(flavors).values({name: getattr(flavor, name) for name in _FIELDS}))
             return flavor
 
-        try:
+        with conflicting(f"Flavor with name {flavor.name} already exists."):
             return await self._db.write(work)
-        except IntegrityError as error:
-            if not is_duplicate(error):
-                raise
-            raise Conflict(reason=f"Flavor with name {flavor.name} already exists.") from error
 
     async def describe(self, flavor_id: str, description: str | None) -> Flavor:
         """Change the description. Raises NotFound."""
@@ -108,9 +103,9 @@ class Flavors:
             await _get(connection, flavor_id)
             await connection.execute(insert(flavor_projects).values(flavor_id=flavor_id, project_id=project_id))
 
-        await self._unless_taken(
-            work, f"Flavor access already exists for flavor {flavor_id} and project {project_id} combination."
-        )
+        taken = f"Flavor access already exists for flavor {flavor_id} and project {project_id} combination."
+        with conflicting(taken):
+            await self._db.write(work)
 
     async def remove_access(self, flavor_id: str, project_id: str) -> None:
         """Take that back. Raises NotFound when the project had no access."""
@@ -130,14 +125,6 @@ class Flavors:
             return msgspec.structs.replace(known, extra_specs=specs)
 
         return await self._db.write(work)
-
-    async def _unless_taken(self, work: Callable[[AsyncConnection], Awaitable[None]], reason: str) -> None:
-        try:
-            await self._db.write(work)
-        except IntegrityError as error:
-            if not is_duplicate(error):
-                raise
-            raise Conflict(reason=reason) from error
 
 
 async def _get(connection: AsyncConnection, flavor_id: str, *, is_locked: bool = False) -> Flavor:

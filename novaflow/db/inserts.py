@@ -1,12 +1,15 @@
 """Rows that may be there already."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from sqlalchemy import Insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from novaflow.errors import Conflict
 
 _MARIADB_DUPLICATE: Final = 1062
 _SQLITE_DUPLICATES: Final = ("SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE")
@@ -17,6 +20,17 @@ def is_duplicate(error: IntegrityError) -> bool:
     if isinstance(error.orig, sqlite3.Error):
         return getattr(error.orig, "sqlite_errorname", "") in _SQLITE_DUPLICATES
     return error.orig is not None and error.orig.args[:1] == (_MARIADB_DUPLICATE,)
+
+
+@contextmanager
+def conflicting(reason: str) -> Iterator[None]:
+    """That a row of that key is there already is a Conflict for this reason."""
+    try:
+        yield
+    except IntegrityError as error:
+        if not is_duplicate(error):
+            raise
+        raise Conflict(reason=reason) from error
 
 
 async def insert_once(

@@ -5,14 +5,13 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import bindparam, delete, insert, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.db import usages
 from novaflow.db.database import Database
-from novaflow.db.inserts import is_duplicate
+from novaflow.db.inserts import conflicting
 from novaflow.db.schema.hosts import key_pairs
-from novaflow.errors import Conflict, Invalid, NotFound
+from novaflow.errors import Invalid, NotFound
 from novaflow.models import KeyPair
 
 _FIELDS: Final = KeyPair.__struct_fields__
@@ -45,12 +44,8 @@ class KeyPairs:
             added = await connection.execute(_ADD, values)
             return msgspec.structs.replace(keypair, id=added.lastrowid)
 
-        try:
+        with conflicting(f"Key pair '{keypair.name}' already exists."):
             return await self._db.write(work)
-        except IntegrityError as error:
-            if not is_duplicate(error):
-                raise
-            raise Conflict(reason=f"Key pair '{keypair.name}' already exists.") from error
 
     async def list(self, user_id: str, *, marker: str | None = None, limit: int | None = None) -> list[KeyPair]:
         """A user's key pairs by name, from after `marker`. Raises Invalid when there is no such key pair."""
