@@ -118,11 +118,9 @@ async def accept(connection: AsyncConnection, order: Order, seen: Server) -> Acc
         and await _take(connection, order, as_seen)
     ):
         return Accepted(transitions=await _accepted(connection, order, as_seen), server=_after(order, seen))
-    server = await lock(connection, order.server_id)
-    if await _is_applied(connection, order):
+    server = await _ordered(connection, order)
+    if server is None:
         return Accepted()
-    if server is None or server.is_deleted:
-        raise NotFound(kind="Instance", key=order.server_id)
     guards.refuse_state(order.server_id, server.state, order.action, order.event)
     before = _Before(server.state, server.task_id, server.host)
     await _take(connection, order, before)
@@ -142,11 +140,9 @@ async def delete_here(connection: AsyncConnection, order: Order, *, on_host: boo
 
     Raises NotFound when it is gone.
     """
-    server = await lock(connection, order.server_id)
-    if await _is_applied(connection, order):
+    server = await _ordered(connection, order)
+    if server is None:
         return ()
-    if server is None or server.is_deleted:
-        raise NotFound(kind="Instance", key=order.server_id)
     if server.host is not None and not on_host:
         return None
     deleting = advance(server.state, Event.DELETE_ORDERED)
@@ -170,11 +166,9 @@ async def settle_here(connection: AsyncConnection, order: Order) -> Sequence[Tra
 
     A move that was under way is over: what it held on other hosts is given back.
     """
-    server = await lock(connection, order.server_id)
-    if await _is_applied(connection, order):
+    server = await _ordered(connection, order)
+    if server is None:
         return ()
-    if server is None or server.is_deleted:
-        raise NotFound(kind="Instance", key=order.server_id)
     after = advance(server.state, order.event)
     await connection.execute(
         _SETTLE, {"b_id": order.server_id, "b_vm": after.vm, "b_task": after.task, "b_now": order.now}
@@ -229,9 +223,14 @@ async def _accepted(connection: AsyncConnection, order: Order, before: _Before) 
     return (step,)
 
 
-async def _is_applied(connection: AsyncConnection, order: Order) -> bool:
-    """An earlier try whose outcome was not known has been committed after all."""
-    return await tasks.get(connection, order.task_id) is not None
+async def _ordered(connection: AsyncConnection, order: Order) -> Standing | None:
+    """The server, locked; None when an earlier try whose outcome was not known has been committed after all. Raises NotFound."""
+    server = await lock(connection, order.server_id)
+    if await tasks.get(connection, order.task_id) is not None:
+        return None
+    if server is None or server.is_deleted:
+        raise NotFound(kind="Instance", key=order.server_id)
+    return server
 
 
 def _after(order: Order, seen: Server) -> Server:

@@ -1,6 +1,6 @@
 """What workers report of servers, and ask about the tasks they work on. All of it is fenced by the task."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -38,7 +38,7 @@ class ServerReports(ServerRecords):
     ) -> State:
         """Move a server along one row of the state table; answers the state it is in then.
 
-        Events that followed at once (`then`) are recorded in the same transaction: all of them or none.
+        Events that followed at once (`then`) are recorded in the same transaction, of the same time: all of them or none.
         An event that settles the server ends the task. DELETED gives back all the server had; RESCHEDULED and
         BUILD_FAILED take it off its host. A repeat answers the state. Raises TaskSuperseded when the server is
         another task's or not on `host` (with `is_unplaced`: on any), IllegalTransition. `told_by` is the host
@@ -52,8 +52,8 @@ class ServerReports(ServerRecords):
             "addresses": addresses,
             "is_unplaced": is_unplaced,
         }
-        steps = [self._step(server_id, task_id, event, **more)]
-        steps += [self._step(server_id, task_id, later, host=host) for later in then]
+        first = self._step(server_id, task_id, event, **more)
+        steps = [first, *(replace(self._step(server_id, task_id, later, host=host), now=first.now) for later in then)]
         moves = await self._db.write(partial(transitions.move_along, steps=steps))
         self._told(moved.transition for moved in moves if moved.transition)
         return moves[-1].state
@@ -81,11 +81,7 @@ class ServerReports(ServerRecords):
             now=self._clock.now(),
             group_id=spec.hint("group"),
         )
-        try:
-            await self._db.write(work)
-        except placing.HostFull:
-            return False
-        return True
+        return await self._has_room(work)
 
     async def claim_move(
         self, server_id: str, task_id: str, host: str, ratios: config.Scheduler, *, group_id: str = ""
@@ -104,6 +100,9 @@ class ServerReports(ServerRecords):
             now=self._clock.now(),
             group_id=group_id,
         )
+        return await self._has_room(work)
+
+    async def _has_room(self, work: Callable[[AsyncConnection], Awaitable[None]]) -> bool:
         try:
             await self._db.write(work)
         except placing.HostFull:
