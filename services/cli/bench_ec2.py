@@ -97,7 +97,7 @@ async def _measured(clouds: tuple[str, ...], asked: tuple[str, ...] | None, plan
     return {
         "when": datetime.now(UTC),
         "machine": machine(),
-        "versions": versions(),
+        "versions": {**versions(), moto.NAME: moto.version()},
         "plan": plan,
         "left_out": left_out,
         "figures": figures(measurements),

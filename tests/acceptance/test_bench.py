@@ -134,6 +134,7 @@ def test_both_doors_and_moto_are_measured_in_one_run_and_list_every_instance(tmp
         assert figure["per_s"] > 0
         assert set(figure["times_as_fast_as"]) == doors - {figure["contestant"]}
         assert (figure["cpu_ms"] or 0) > 0 or figure["act"] == "boot"
+    assert document["versions"]["moto"]
     # One of each door was there before the first turn.
     ordered = [one["calls"] for one in document["measurements"] if one["act"] == "boot"]
     assert sum(ordered) == 2 * 20 - 3

@@ -30,6 +30,12 @@ _LOOK: Final = 0.1
 _PATIENCE: Final = 5.0
 
 
+def version() -> str:
+    """The one that is measured."""
+    pins = dict(line.partition("==")[::2] for line in _REQUIREMENTS.read_text().splitlines())
+    return pins[NAME]
+
+
 async def installed(tell: Callable[[str], None], cache: Path = DEFAULT_CACHE) -> Path:
     """The Python that has it, installed where it is not there yet. Raises NotAvailable."""
     try:
