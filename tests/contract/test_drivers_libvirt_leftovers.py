@@ -12,12 +12,13 @@ import pytest
 from novaflow.images.inspect import inspect_file
 from novaflow.states import Power
 from novaflow.virt.driver import BootSource, Driver
-from tests.support.embedded import asked, host_process
+from tests.support.embedded import asked, host_process, leave_disk
 from tests.support.guests import console_has, guest_spec, raw_image
 from tests.support.hypervisors import embedded_host
 from tests.support.libvirt import boot_sector, need_libvirt, process_directory, sector_image, short_directory
 
 MIB = 2**20
+VOLUME, ANOTHER = "22222222-2222-4222-8222-222222222222", "33333333-3333-4333-8333-333333333333"
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +104,28 @@ async def test_a_snapshot_whose_process_is_killed_leaves_no_file_and_the_next_on
     assert inspect_file(path).format == "qcow2"
     assert [file.name for file in tmp_path.glob("image*")] == ["image.qcow2"]
     assert list((directory / "host/instances").iterdir()) == []
+
+
+async def test_a_disk_that_a_killed_libvirt_was_giving_to_a_guest_is_given_to_it_again(
+    driver: Driver, image: Path, home: Path, tmp_path: Path
+) -> None:
+    guest = guest_spec(disk=raw_image(image))
+    await driver.spawn(guest)
+    await driver.make_volume(VOLUME, 1)
+    await driver.make_volume(ANOTHER, 1)
+    for name, volume in (("libvirt-3", VOLUME), ("libvirt-5", ANOTHER)):
+        leave = leave_disk(home.parent / "volumes" / volume / "disk", name)
+        await asked(lambda link, leave=leave: leave(link.lookupByUUIDString(guest.server_id)))
+
+    assert await driver.attach_volume(guest.server_id, VOLUME, "vdb") == "vdb"
+    await driver.snapshot(guest.server_id, tmp_path / "image.qcow2")
+    assert await driver.attach_volume(guest.server_id, ANOTHER, "vdc") == "vdc"
+
+    assert inspect_file(tmp_path / "image.qcow2").format == "qcow2"
+    assert await driver.power(guest.server_id) is Power.RUNNING
+    await driver.destroy(guest.server_id)
+    for volume in (VOLUME, ANOTHER):
+        await driver.remove_volume(volume)
 
 
 async def test_what_was_half_parked_is_parked_when_the_host_opens(driver: Driver, image: Path, home: Path) -> None:

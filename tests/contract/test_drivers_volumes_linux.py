@@ -5,7 +5,9 @@ import pytest
 from novaflow.virt.driver import Driver, StoredVolume
 from novaflow.virt.guest import GuestFiles
 from tests.contract.test_drivers_linux import FLAVOR, SECONDS, driver, files, linux
+from tests.support.embedded import asked, leave_disk
 from tests.support.guests import console_has, raw_image
+from tests.support.libvirt import process_directory
 
 __all__ = ["driver", "files"]
 VOLUME = "22222222-2222-4222-8222-222222222222"
@@ -36,6 +38,15 @@ async def test_a_guest_that_runs_sees_a_volume_come_writes_to_it_and_lets_it_go(
     assert await driver.volumes() == [StoredVolume(volume_id=VOLUME)]
     await driver.attach_volume(guest.server_id, VOLUME, "")
     await console_has(driver, guest.server_id, b"a volume came, on it: <hello>", seconds=SECONDS)
+    await driver.detach_volume(guest.server_id, VOLUME, SECONDS)
+    await console_has(driver, guest.server_id, b"the volume went", times=2, seconds=SECONDS)
+    (disk,) = process_directory().glob(f"*/volumes/{VOLUME}/disk")
+    leave = leave_disk(disk, "libvirt-9", device="virtio-disk2")
+    await asked(lambda link: leave(link.lookupByUUIDString(guest.server_id)))
+    await console_has(driver, guest.server_id, b"a volume came, on it: <hello>", times=2, seconds=SECONDS)
+    assert await driver.attach_volume(guest.server_id, VOLUME, "") == "vdc"
+    await driver.detach_volume(guest.server_id, VOLUME, SECONDS)
+    await console_has(driver, guest.server_id, b"the volume went", times=3, seconds=SECONDS)
 
     await driver.destroy(guest.server_id)
     await driver.remove_volume(VOLUME)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import libvirt
+import libvirt_qemu
 
 from novaflow.virt.libvirt.connection import release, share
 from novaflow.virt.libvirt.embed import prepare_root
@@ -24,6 +25,27 @@ async def asked(question: Callable[[libvirt.virConnect], T]) -> T:
         return await connection.run(question)
     finally:
         await release(connection)
+
+
+def leave_disk(path: Path, name: str, *, device: str = "") -> Callable[[libvirt.virDomain], None]:
+    """What a libvirt leaves in QEMU that is killed while it gives the file to a guest: nodes of this name and, late, a device of this id."""
+    commands: list[tuple[str, dict[str, object]]] = [
+        (
+            "blockdev-add",
+            {"driver": "file", "filename": str(path), "node-name": f"{name}-storage", "auto-read-only": True},
+        ),
+        ("blockdev-add", {"driver": "qcow2", "file": f"{name}-storage", "node-name": f"{name}-format"}),
+    ]
+    if device:
+        commands.append(("device_add", {"driver": "virtio-blk-pci", "id": device, "drive": f"{name}-format"}))
+
+    def leave(domain: libvirt.virDomain) -> None:
+        for command, arguments in commands:
+            told = json.dumps({"execute": command, "arguments": arguments})
+            said = json.loads(libvirt_qemu.qemuMonitorCommand(domain, told, 0))
+            assert said.get("return") == {}, said
+
+    return leave
 
 
 @asynccontextmanager

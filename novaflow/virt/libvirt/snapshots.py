@@ -21,6 +21,7 @@ from novaflow.virt.image_facts import Refused
 from novaflow.virt.instance_files import write_whole
 from novaflow.virt.libvirt import domains, jobs, leftovers
 from novaflow.virt.libvirt.host import LibvirtHost
+from novaflow.virt.libvirt.nodes import beside_leftovers
 from novaflow.virt.libvirt.waiting import see_through
 from novaflow.virt.qemu_img import flatten
 
@@ -93,7 +94,8 @@ def _begin(link: libvirt.virConnect, owner: Owner, server_id: str, disk: str, ta
     copy = ET.Element("disk", type="file")
     ET.SubElement(copy, "driver", type="qcow2")
     ET.SubElement(copy, "source", file=target)
-    domain.blockCopy(device, ET.tostring(copy, encoding="unicode"), None, _FLAGS)
+    wanted = ET.tostring(copy, encoding="unicode")
+    beside_leftovers(domain, target, lambda: domain.blockCopy(device, wanted, None, _FLAGS))
 
 
 def _is_alike(link: libvirt.virConnect, owner: Owner, server_id: str, disk: str) -> bool:

@@ -16,6 +16,7 @@ from novaflow.virt.domain_facts import Owner, VolumeDisk
 from novaflow.virt.image_facts import Refused
 from novaflow.virt.libvirt import domains, snapshots
 from novaflow.virt.libvirt.host import LibvirtHost
+from novaflow.virt.libvirt.nodes import beside_leftovers
 from novaflow.virt.libvirt.waiting import see_through
 from novaflow.virt.qemu_img import create_blank, flatten, grow
 from novaflow.virt.volume_files import free_device
@@ -137,11 +138,16 @@ def _attach(link: libvirt.virConnect, owner: Owner, server_id: str, volume: Volu
         element = volume_disk(VolumeDisk(volume_id=volume.volume_id, path=volume.path, device=device))
     if domains.is_active(domain) and _disk_of(domain, volume.path, 0) is None:
         try:
-            domain.attachDeviceFlags(ET.tostring(element, encoding="unicode"), _LIVE)
+            _attach_live(domain, element, volume.path)
         except libvirt.libvirtError:
             if domains.is_active(domain):
                 raise
     return device
+
+
+def _attach_live(domain: libvirt.virDomain, element: ET.Element, path: str) -> None:
+    wanted = ET.tostring(element, encoding="unicode")
+    beside_leftovers(domain, path, lambda: domain.attachDeviceFlags(wanted, _LIVE))
 
 
 def _ask(link: libvirt.virConnect, owner: Owner, server_id: str, path: str) -> None:

@@ -1,0 +1,62 @@
+"""What a libvirt that was killed while it gave QEMU a disk has left in QEMU, where the next libvirt knows nothing of it.
+
+QEMU has the disk's file open under names (libvirt-3-storage) that libvirt notes when it is done. So the next one counts from before them,
+and is refused as the name is taken or the file locked. libvirt goes on counting when it is refused: the try after that has the next name. A
+file that QEMU holds in vain it is told to close, and a disk that the guest has got already is asked back.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import libvirt
+import libvirt_qemu
+
+_REFUSALS: Final = ("Duplicate nodes with node-name", 'Failed to get "write" lock')
+_TRIES: Final = 8  # one libvirt leaves one or two names
+_PROTOCOL: Final = "file"  # the driver of the lower of a disk's two nodes
+_LET_GO_SECONDS: Final = 5.0
+_LOOK_SECONDS: Final = 0.1
+_DEVICES: Final = "/machine/peripheral/"
+
+
+def beside_leftovers(domain: libvirt.virDomain, path: str, act: Callable[[], object]) -> None:
+    """Do what has QEMU open the file at `path`, which libvirt does not know it to have; where leftovers are in the way, without them.
+
+    Raises libvirtError, also when a guest does not answer that shall let a disk go.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            act()
+        except libvirt.libvirtError as error:
+            if left == 0 or not any(refusal in str(error) for refusal in _REFUSALS):
+                raise
+            _close(domain, path)
+        else:
+            return
+
+
+def _close(domain: libvirt.virDomain, path: str) -> None:
+    nodes = [node for node in _command(domain, "query-named-block-nodes", flat=True) if node.get("file") == path]
+    names = {node["node-name"] for node in nodes}
+    for device in list(_devices(domain, names)):
+        _command(domain, "device_del", id=device)
+    ends = time.monotonic() + _LET_GO_SECONDS
+    while any(_devices(domain, names)) and time.monotonic() < ends:
+        time.sleep(_LOOK_SECONDS)
+    for node in sorted(nodes, key=lambda node: bool(node["drv"] == _PROTOCOL)):
+        _command(domain, "blockdev-del", **{"node-name": node["node-name"]})
+
+
+def _devices(domain: libvirt.virDomain, names: set[str]) -> Iterator[str]:
+    """The ids of the guest's disks that are these nodes."""
+    for block in _command(domain, "query-block"):
+        if block.get("inserted", {}).get("node-name") in names and block.get("qdev", "").startswith(_DEVICES):
+            yield block["qdev"].removeprefix(_DEVICES).partition("/")[0]
+
+
+def _command(domain: libvirt.virDomain, name: str, **arguments: object) -> Any:
+    """What QEMU answers; an empty list when it refuses."""
+    said = libvirt_qemu.qemuMonitorCommand(domain, json.dumps({"execute": name, "arguments": arguments}), 0)
+    return json.loads(said).get("return", [])
