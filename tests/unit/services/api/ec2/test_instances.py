@@ -276,7 +276,7 @@ async def test_console_status_and_attributes_are_told(world: World, door: Door) 
         ({"Placement": {"AvailabilityZone": "moon"}}, "InvalidParameterValue"),
         ({"Placement": {"Affinity": "host"}}, "UnknownParameter"),
         ({"Monitoring": {"Enabled": True}}, "UnsupportedOperation"),
-        ({"EbsOptimized": True}, "UnknownParameter"),
+        ({"EbsOptimized": True}, "UnsupportedOperation"),
         ({"ClientToken": "x" * 65}, "InvalidClientToken"),
         ({"DryRun": True}, "DryRunOperation"),
     ],
