@@ -5,6 +5,7 @@ It is installed into a virtual environment of its own, and runs as a process of 
 
 import asyncio
 import socket
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from novaflow.lab.ec2.doors import Ec2Api, Ec2Door
 from novaflow.lab.ec2.rounds import Contestant, Void
 from novaflow.lab.ec2.sending import image
 from novaflow.lab.ec2.signing import Keys
+from novaflow.lab.openstack import ApiError
 from novaflow.lab.queue.peers import DEFAULT_CACHE, NotAvailable
 from novaflow.lab.queue.processes import cpu_of_groups, end, errors_of, spawn
 from novaflow.lab.queue.virtual_environments import ProgramFailed, python_with
@@ -51,19 +53,19 @@ async def running(python: Path, scratch: Path) -> AsyncIterator[Contestant]:
     process = await spawn((str(python), "-m", "moto.server", "-H", _HOST, "-p", str(port)), {}, output)
     try:
         api = Ec2Api(f"http://{_HOST}:{port}/", Keys(NAME, NAME), _REGION)
-        door = Ec2Door(api, await _first_image(api, errors_of(output)), _TYPE)
+        door = Ec2Door(api, await _first_image(api, process, errors_of(output)), _TYPE)
         yield Contestant(NAME, door, lambda: {NAME: cpu_of_groups([process.pid])})
     finally:
         await end(process, _PATIENCE)
 
 
-async def _first_image(api: Ec2Api, errors: Path) -> str:
+async def _first_image(api: Ec2Api, process: Process, errors: Path) -> str:
     """One of the images that it comes with; asked for until it answers."""
     deadline = asyncio.get_running_loop().time() + _STARTED_WITHIN
-    while asyncio.get_running_loop().time() < deadline:
+    while process.returncode is None and asyncio.get_running_loop().time() < deadline:
         try:
             return await image(api, {})
-        except aiohttp.ClientError:
+        except (ApiError, aiohttp.ClientError, OSError):
             await asyncio.sleep(_LOOK)
     raise Void(f"{NAME} does not answer: {errors.read_text(errors='replace')[-600:]}")
 

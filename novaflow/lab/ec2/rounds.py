@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -75,9 +75,8 @@ class Measurement:
     calls: int
     per_s: float
     p50_ms: float
-    cpu_ms: Mapping[str, float] = field(
-        default_factory=dict
-    )  # of one listing, by process; an order goes on after its answer
+    cpu_ms: Mapping[str, float] = field(default_factory=dict)
+    """Of one listing, by process; none of an order, which goes on after its answer."""
 
 
 async def measure(contestants: Sequence[Contestant], plan: Plan, tell: Callable[[str], None]) -> list[Measurement]:
@@ -134,17 +133,14 @@ async def _boot(contestant: Contestant, count: int, connections: int, number: in
     async with session(connections) as http:
 
         async def order() -> None:
-            request = requests.pop()
-            began_at = time.perf_counter()
+            request, ordered = requests.pop(), time.perf_counter()
             answer = await sent(http, request)
-            took.append(time.perf_counter() - began_at)
+            took.append(time.perf_counter() - ordered)
             made.update(contestant.door.ids(answer))
 
         began = time.perf_counter()
-        try:
+        with _answered_by(contestant):
             await limited([order] * count, connections)
-        except (ApiError, aiohttp.ClientError, OSError) as error:
-            raise Void(f"{contestant.name}: {error}") from error
         elapsed = time.perf_counter() - began
     if len(made) != count:
         raise Void(f"{contestant.name} answered {count} orders with {len(made)} servers")
@@ -176,9 +172,18 @@ async def _settled(contestant: Contestant) -> None:
             while not states or set(states) != {door.running}:
                 if states:
                     await asyncio.sleep(_LOOK)
-                states = list(door.states(await sent(http, door.listing())))
+                with _answered_by(contestant):
+                    states = list(door.states(await sent(http, door.listing())))
             return
     raise Void(f"{contestant.name}: after {_SETTLED_WITHIN:g} s servers are {', '.join(sorted(set(states)))}")
+
+
+@contextmanager
+def _answered_by(contestant: Contestant) -> Iterator[None]:
+    try:
+        yield
+    except (ApiError, aiohttp.ClientError, OSError) as error:
+        raise Void(f"{contestant.name}: {str(error) or type(error).__name__}") from error
 
 
 def _spent(contestant: Contestant, before: Mapping[str, float], calls: int) -> dict[str, float]:
