@@ -67,6 +67,13 @@ class FlavorOperations:
             return found
         raise NotFound(kind="Flavor", key=flavor_id)
 
+    async def wanted(self, context: Context, flavor_id: str) -> Flavor:
+        """The flavor that a request asks for; raises Invalid, with `get`'s words, where `get` raises NotFound."""
+        try:
+            return await self.get(context, flavor_id)
+        except NotFound as error:
+            raise Invalid(reason=str(error)) from error
+
     async def create(self, context: Context, flavor: Flavor) -> Flavor:
         """Record a new flavor; raises Conflict when its id or name is taken."""
         admin_only(context, _MANAGE.format("create"))

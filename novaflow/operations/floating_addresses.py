@@ -4,7 +4,7 @@ Nothing is routed by them: a guest is on QEMU's user network, which lets nothing
 """
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Final
 
 from novaflow.db.floating_addresses import NOT_ASSOCIATED, FloatingAddresses
@@ -35,21 +35,11 @@ class FloatingAddressOperations:
 
     async def get(self, context: Context, address_id: int) -> FloatingAddress:
         """One address."""
-        missing = Missing(reason=f"Floating IP not found for ID {address_id}")
-        try:
-            found = await self._addresses.get(address_id)
-        except NotFound:
-            raise missing from None
-        return _own(context, found, missing)
+        return await _own(context, self._addresses.get(address_id), f"Floating IP not found for ID {address_id}")
 
     async def at(self, context: Context, ip: str) -> FloatingAddress:
         """The address that is written so."""
-        missing = Missing(reason=f"Floating IP not found for address {ip}.")
-        try:
-            found = await self._addresses.at(ip)
-        except NotFound:
-            raise missing from None
-        return _own(context, found, missing)
+        return await _own(context, self._addresses.at(ip), f"Floating IP not found for address {ip}.")
 
     async def of_servers(self, server_ids: Sequence[str]) -> dict[str, builtins.list[FloatingAddress]]:
         """What servers that the caller has seen already have, by server."""
@@ -89,7 +79,12 @@ class FloatingAddressOperations:
         await self._addresses.disassociate(ip, holder)
 
 
-def _own(context: Context, found: FloatingAddress, missing: Missing) -> FloatingAddress:
+async def _own(context: Context, finding: Awaitable[FloatingAddress], missing: str) -> FloatingAddress:
+    """What is found, if the caller may see it."""
+    try:
+        found = await finding
+    except NotFound:
+        raise Missing(reason=missing) from None
     if not context.is_admin and found.project_id != context.project_id:
-        raise missing
+        raise Missing(reason=missing)
     return found

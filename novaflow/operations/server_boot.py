@@ -175,7 +175,7 @@ class ServerBoot:
         if request.force_host:
             admin_only(context, _FORCED_HOST)
         with self._tracer.span("db", "check flavor, key pair, quota"):
-            flavor = await self._flavor(context, request.flavor_id)
+            flavor = await self._flavors.wanted(context, request.flavor_id)
             public_key = await self._public_key(context, request.key_name)
             limits = await self._quotas.limits(context.project_id, self._config.quota, user_id=context.user_id)
             check_metadata(request.metadata, limits)
@@ -184,12 +184,6 @@ class ServerBoot:
         image = await self._image(context, request.image_id)
         check_image(image, flavor, context)
         return _Checked(flavor, image, public_key, zone)
-
-    async def _flavor(self, context: Context, flavor_id: str) -> Flavor:
-        try:
-            return await self._flavors.get(context, flavor_id)
-        except NotFound as error:
-            raise Invalid(reason=str(error)) from error
 
     async def _public_key(self, context: Context, name: str | None) -> str:
         if name is None:

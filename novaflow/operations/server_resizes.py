@@ -7,7 +7,7 @@ from typing import Final
 
 from novaflow.db import accompaniments
 from novaflow.db.moving import MIGRATION, RESIZE
-from novaflow.errors import Invalid, NotFound
+from novaflow.errors import Invalid
 from novaflow.messages import CONFIRM_RESIZE, REVERT_RESIZE
 from novaflow.models import Context, Flavor, Server
 from novaflow.operations.flavors import FlavorOperations
@@ -29,7 +29,7 @@ class ServerResizes:
         """Give a server another flavor. Raises Invalid for one that it cannot have, QuotaExceeded."""
         server = await self._orders.get(context, server_id)
         self._orders.check(context, server, Event.RESIZE_ORDERED)
-        flavor = await self._flavor(context, flavor_id)
+        flavor = await self._flavors.wanted(context, flavor_id)
         check_resize(server, flavor)
         changes = {} if disk_config is None else {"disk_config": disk_config}
         accompany = accompaniments.of_move(RESIZE, self._orders.config.quota, new=flavor)
@@ -59,12 +59,6 @@ class ServerResizes:
     async def _settle(self, context: Context, server_id: str, event: Event) -> Server:
         server = await self._orders.get(context, server_id)
         return await self._orders.accept(context, server, event, accompany=accompaniments.of_settled_resize())
-
-    async def _flavor(self, context: Context, flavor_id: str) -> Flavor:
-        try:
-            return await self._flavors.get(context, flavor_id)
-        except NotFound as error:
-            raise Invalid(reason=str(error)) from error
 
 
 def check_resize(server: Server, new: Flavor) -> None:

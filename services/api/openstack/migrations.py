@@ -36,27 +36,32 @@ def routes(api: Api) -> list[web.RouteDef]:
     return [web.get("/os-migrations", index)]
 
 
-def _shown(move: Migration, here: Links | None) -> dict[str, Any]:
-    status = status_of(move)
-    shown: dict[str, Any] = {
+def shown(move: Migration) -> dict[str, Any]:
+    """What a move is shown with wherever it is."""
+    return {
         "created_at": microseconds(move.created_at),
         "dest_compute": move.dest_host,
         "dest_host": None,
         "dest_node": move.dest_host,
         "id": move.id,
+        "source_compute": move.source_host,
+        "source_node": move.source_host,
+        "status": status_of(move),
+        "updated_at": microseconds(move.updated_at),
+    }
+
+
+def _shown(move: Migration, here: Links | None) -> dict[str, Any]:
+    facts = shown(move) | {
         "instance_uuid": move.server_id,
         "new_instance_type_id": _number(move.new_flavor),
         "old_instance_type_id": _number(move.old_flavor),
-        "source_compute": move.source_host,
-        "source_node": move.source_host,
-        "status": status,
-        "updated_at": microseconds(move.updated_at),
     }
     if here is not None:
-        shown["migration_type"] = move.type
-        if move.type == LIVE and status in IN_PROGRESS:
-            shown["links"] = here.to(f"servers/{move.server_id}/migrations", str(move.id))
-    return shown
+        facts["migration_type"] = move.type
+        if move.type == LIVE and facts["status"] in IN_PROGRESS:
+            facts["links"] = here.to(f"servers/{move.server_id}/migrations", str(move.id))
+    return facts
 
 
 def _number(flavor: Flavor) -> int | str:

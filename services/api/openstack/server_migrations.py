@@ -7,13 +7,12 @@ from typing import Any, Final
 from aiohttp import web
 
 from novaflow.errors import Missing
-from novaflow.operations.server_moves import status_of
 from novaflow.tasks import Migration
 from services.api.openstack.frame import Api, context, empty, needs, read_body, reply
 from services.api.openstack.microversion import Version
+from services.api.openstack.migrations import shown
 from services.api.openstack.schema import optional, record
 from services.api.openstack.server_action import server_id_of
-from services.api.openstack.times import microseconds
 
 _FORCE_COMPLETE: Final[Version] = (2, 22)
 _SHOWN: Final[Version] = (2, 23)
@@ -67,16 +66,5 @@ def _number(request: web.Request) -> int:
 
 def _shown(move: Migration) -> dict[str, Any]:
     """How much has been copied is not counted here: null, as Nova has it for drivers that do not tell."""
-    return {
-        "created_at": microseconds(move.created_at),
-        "dest_compute": move.dest_host,
-        "dest_host": None,
-        "dest_node": move.dest_host,
-        **{f"{what}_{name}": None for what in ("disk", "memory") for name in _NOT_COUNTED},
-        "id": move.id,
-        "server_uuid": move.server_id,
-        "source_compute": move.source_host,
-        "source_node": move.source_host,
-        "status": status_of(move),
-        "updated_at": microseconds(move.updated_at),
-    }
+    not_counted = {f"{what}_{name}": None for what in ("disk", "memory") for name in _NOT_COUNTED}
+    return shown(move) | not_counted | {"server_uuid": move.server_id}
