@@ -13,12 +13,14 @@ from typing import Any, Final
 import libvirt
 import libvirt_qemu
 
-_REFUSALS: Final = ("Duplicate nodes with node-name", 'Failed to get "write" lock')
+_TAKEN: Final = "Duplicate nodes with node-name"
+_LOCKED: Final = 'Failed to get "write" lock'
 _TRIES: Final = 8  # one libvirt leaves one or two names
 _PROTOCOL: Final = "file"  # the driver of the lower of a disk's two nodes
 _LET_GO_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.1
 _DEVICES: Final = "/machine/peripheral/"
+_REFUSED: Final[list[Any]] = []
 
 
 def beside_leftovers(domain: libvirt.virDomain, path: str, act: Callable[[], object]) -> None:
@@ -30,14 +32,17 @@ def beside_leftovers(domain: libvirt.virDomain, path: str, act: Callable[[], obj
         try:
             act()
         except libvirt.libvirtError as error:
-            if left == 0 or not any(refusal in str(error) for refusal in _REFUSALS):
+            is_taken, is_locked = _TAKEN in str(error), _LOCKED in str(error)
+            if left == 0 or not (is_taken or is_locked):
                 raise
-            _close(domain, path)
+            if not _close(domain, path) and is_locked:
+                raise
         else:
             return
 
 
-def _close(domain: libvirt.virDomain, path: str) -> None:
+def _close(domain: libvirt.virDomain, path: str) -> bool:
+    """Whether QEMU had the file open, and has not any more."""
     nodes = [node for node in _command(domain, "query-named-block-nodes", flat=True) if node.get("file") == path]
     names = {node["node-name"] for node in nodes}
     for device in list(_devices(domain, names)):
@@ -45,8 +50,9 @@ def _close(domain: libvirt.virDomain, path: str) -> None:
     ends = time.monotonic() + _LET_GO_SECONDS
     while any(_devices(domain, names)) and time.monotonic() < ends:
         time.sleep(_LOOK_SECONDS)
-    for node in sorted(nodes, key=lambda node: bool(node["drv"] == _PROTOCOL)):
-        _command(domain, "blockdev-del", **{"node-name": node["node-name"]})
+    upper_first = sorted(nodes, key=lambda node: bool(node["drv"] == _PROTOCOL))
+    answers = [_command(domain, "blockdev-del", **{"node-name": node["node-name"]}) for node in upper_first]
+    return bool(answers) and answers[-1] != _REFUSED
 
 
 def _devices(domain: libvirt.virDomain, names: set[str]) -> Iterator[str]:
@@ -57,6 +63,6 @@ def _devices(domain: libvirt.virDomain, names: set[str]) -> Iterator[str]:
 
 
 def _command(domain: libvirt.virDomain, name: str, **arguments: object) -> Any:
-    """What QEMU answers; an empty list when it refuses."""
+    """What QEMU answers; _REFUSED when it refuses."""
     said = libvirt_qemu.qemuMonitorCommand(domain, json.dumps({"execute": name, "arguments": arguments}), 0)
-    return json.loads(said).get("return", [])
+    return json.loads(said).get("return", _REFUSED)
