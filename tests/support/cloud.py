@@ -46,7 +46,7 @@ from rpc.bus import Bus as MessageBus
 from rpc.bus import BusSettings
 from rpc.memory import MemoryBroker, MemoryTransport
 from rpc.tracing import Span, Tracer
-from services.compute.service import compute_with
+from services.compute.service import ImageService, compute_with
 from services.conductor import conductor
 from services.runtime import Runtime
 from services.scheduler import scheduler
@@ -172,7 +172,7 @@ class Process:
         """Serve; returns when the service does."""
         ready = asyncio.get_running_loop().create_future()
         self._stop = asyncio.Event()
-        self._transport = MemoryTransport(self._cloud.broker, self._cloud.bus_settings)
+        self._transport = self._cloud.transport_of(self._cloud.broker, self._cloud.bus_settings)
         self._task = asyncio.create_task(self._run(self._transport, ready))
         self._task.add_done_callback(lambda _: ready.cancel())
         try:
@@ -225,6 +225,7 @@ class Cloud:
     broker: MemoryBroker
     bus: MessageBus
     images: Images = field(default_factory=Images)
+    image_service: ImageService | None = None  # instead of `images`
     spans: Spans = field(default_factory=Spans)
     moves: list[Transition] = field(default_factory=list)
     drivers: dict[str, FakeDriver] = field(default_factory=dict)
@@ -232,6 +233,7 @@ class Cloud:
     delays: FakeDelays | None = None
     answers_power_button: bool = True
     bus_is_cut: bool = False  # orders of this test are lost
+    transport_of: Callable[[MemoryBroker, BusSettings], MemoryTransport] = MemoryTransport
     processes: dict[str, Process] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -252,7 +254,7 @@ class Cloud:
         )
 
     def _compute(self, runtime: Runtime) -> AbstractAsyncContextManager[Any]:
-        return compute_with(runtime, self.images, self._service_token, self._driver_of)
+        return compute_with(runtime, self.image_service or self.images, self._service_token, self._driver_of)
 
     async def add_host(self, name: str) -> Process:
         """One more compute host, in a process of its own."""

@@ -98,8 +98,9 @@ def state_from(vm: Vm, task: Task, launched_at: datetime | None) -> InstanceStat
 def reason_of(server: Server) -> tuple[str, str] | None:
     """Why it is not what its owner wanted, or that he wanted it: a code and a sentence; None of a server that runs."""
     state = state_of(server)
-    if server.fault is not None and server.vm is Vm.ERROR:
-        return "Server.InternalError", f"Server.InternalError: {server.fault.message}"
+    if server.vm is Vm.ERROR:  # an administrator may have said so, who says no more than that
+        said = server.fault.message if server.fault is not None else "The instance is in error."
+        return "Server.InternalError", f"Server.InternalError: {said}"
     if state in (InstanceState.STOPPING, InstanceState.STOPPED):
         return "Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown"
     if state in (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED):
