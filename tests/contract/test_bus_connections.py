@@ -6,28 +6,21 @@ from dataclasses import replace
 import pytest
 
 from rpc.errors import NotConnected
-from tests.support.bus import PATIENCE, Answer, Ask, Log, World, add_one, until
+from tests.support.bus import PATIENCE, Answer, Ask, Log, Work, World, add_one, until
 
 
 async def test_a_lost_connection_cancels_no_handler_and_its_message_comes_again(world: World) -> None:
-    started, finished = Log(), Log()
-    release = asyncio.Event()
-
-    async def work(ask: Ask) -> None:
-        await started.note(ask.number)
-        await release.wait()
-        await finished.note(ask.number)
-
+    work = Work()
     server = await world.serve(do=work, host="h1")
     client = await world.bus()
     await client.cast(world.do.at("h1"), Ask(number=1))
-    await started.until(lambda numbers: len(numbers) == 1)
+    await work.started.until(lambda numbers: len(numbers) == 1)
 
     await world.place.sever()
-    await started.until(lambda numbers: len(numbers) == 2)
-    release.set()
+    await work.started.until(lambda numbers: len(numbers) == 2)
+    work.release.set()
 
-    assert await finished.until(lambda numbers: len(numbers) == 2) == [1, 1]
+    assert await work.finished.until(lambda numbers: len(numbers) == 2) == [1, 1]
     assert server.counts["redelivered"] == 1
 
 

@@ -8,22 +8,10 @@ import pytest
 from rpc.envelope import REASON, TRACEPARENT
 from rpc.settings import ProcedureSettings
 from rpc.transport import Assurance, Message, destination
-from tests.support.bus import Ask, Crowd, Log, World, add_one, until
+from tests.support.bus import Ask, Crowd, Log, Work, World, add_one, until
 
 ICEHOUSE = ProcedureSettings(delivery="icehouse")
 DURABLE = ProcedureSettings(delivery="durable")
-
-
-class Work:
-    """A handler that notes what it begins and ends when it may."""
-
-    def __init__(self) -> None:
-        self.started = Log()
-        self.release = asyncio.Event()
-
-    async def __call__(self, ask: Ask) -> None:
-        await self.started.note(ask.number)
-        await self.release.wait()
 
 
 async def test_a_forgetful_procedure_on_a_durable_bus_is_gone_with_the_connection(world: World) -> None:

@@ -8,7 +8,7 @@ import uvloop
 
 from rpc.bus import BusSettings
 from rpc.errors import Unroutable
-from tests.support.bus import Answer, Ask, Log, RabbitPlace, World, add_one, until
+from tests.support.bus import Answer, Ask, Log, RabbitPlace, Work, World, add_one, until
 from tests.support.rabbitmq import RabbitMQ
 
 SETTINGS = BusSettings(retries=2, retry_delay=0.02, drain_timeout=5.0)
@@ -71,27 +71,20 @@ def test_messages_of_many_frames_arrive_whole(run: Run) -> None:
 
 def test_a_lost_connection_comes_back_with_all_that_was_under_way(run: Run) -> None:
     async def scenario(world: World) -> None:
-        started, finished = Log(), Log()
-        release = asyncio.Event()
-
-        async def work(ask: Ask) -> None:
-            await started.note(ask.number)
-            await release.wait()
-            await finished.note(ask.number)
-
+        work = Work()
         await world.serve(add=add_one, do=work)
         transport = await world.connect()
         client = await world.bus(transport)
         await client.cast(world.do, Ask(number=1))
-        await started.until(bool)
+        await work.started.until(bool)
 
         await world.place.sever()
         casts = [asyncio.create_task(client.cast(world.do, Ask(number=n))) for n in range(2, 22)]
         assert (await client.call(world.add, Ask(number=1))).number == 2
         await asyncio.gather(*casts)
-        release.set()
+        work.release.set()
 
-        assert set(await finished.until(lambda numbers: len(set(numbers)) == 21)) == set(range(1, 22))
+        assert set(await work.finished.until(lambda numbers: len(set(numbers)) == 21)) == set(range(1, 22))
         await until(lambda: transport.is_connected)
         assert transport.reconnects >= 1
 

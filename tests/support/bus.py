@@ -212,6 +212,21 @@ class Log:
         return self.numbers
 
 
+class Work:
+    """A handler that notes what it begins, ends when it may, and notes that too."""
+
+    def __init__(self) -> None:
+        self.started = Log()
+        self.release = asyncio.Event()
+        self.finished = Log()
+
+    async def __call__(self, ask: Ask) -> None:
+        """Do it."""
+        await self.started.note(ask.number)
+        await self.release.wait()
+        await self.finished.note(ask.number)
+
+
 class Crowd:
     """A handler that takes a moment, and how many of it ran at a time at the most."""
 
