@@ -113,9 +113,13 @@ async def test_a_disk_that_a_killed_libvirt_was_giving_to_a_guest_is_given_to_it
     await driver.spawn(guest)
     await driver.make_volume(VOLUME, 1)
     await driver.make_volume(ANOTHER, 1)
-    for name, volume in (("libvirt-3", VOLUME), ("libvirt-5", ANOTHER)):
-        leave = leave_disk(home.parent / "volumes" / volume / "disk", name)
-        await asked(lambda link, leave=leave: leave(link.lookupByUUIDString(guest.server_id)))
+
+    async def leave(volume: str, name: str) -> None:
+        half_given = leave_disk(home.parent / "volumes" / volume / "disk", name)
+        await asked(lambda link: half_given(link.lookupByUUIDString(guest.server_id)))
+
+    await leave(VOLUME, "libvirt-3")
+    await leave(ANOTHER, "libvirt-5")
 
     assert await driver.attach_volume(guest.server_id, VOLUME, "vdb") == "vdb"
     await driver.snapshot(guest.server_id, tmp_path / "image.qcow2")
