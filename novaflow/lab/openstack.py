@@ -114,20 +114,26 @@ class OpenStack:
         headers: Mapping[str, str] | None = None,
         accept: tuple[int, ...] = (200, 201, 202, 204),
     ) -> Any:
-        """One request; gives the decoded JSON, or bytes, or None for no body. Raises ApiError."""
+        """One request; gives the decoded JSON, or bytes, or None for no body. Raises ApiError.
+
+        A token that has ended is replaced once, unless `headers` bring their own or `data` can be sent only once.
+        """
         body = msgspec.json.encode(json) if json is not None else data
-        given = {
-            **self._headers,
-            **({"Content-Type": "application/json"} if json is not None else {}),
-            **(headers or {}),
-        }
-        async with self._http.request(method, url, data=body, headers=given) as answer:
-            content = await answer.read()
-            if answer.status not in accept:
-                raise ApiError(f"{method} {url}", answer.status, content.decode(errors="replace"))
-            if content and answer.content_type == "application/json":
-                return msgspec.json.decode(content)
-            return content or None
+        more = {**({"Content-Type": "application/json"} if json is not None else {}), **(headers or {})}
+        status, kind, content = await self._send(method, url, body, more)
+        if status == HTTPStatus.UNAUTHORIZED and "X-Auth-Token" not in more and isinstance(body, bytes | None):
+            await self.login()
+            status, kind, content = await self._send(method, url, body, more)
+        if status not in accept:
+            raise ApiError(f"{method} {url}", status, content.decode(errors="replace"))
+        if content and kind == "application/json":
+            return msgspec.json.decode(content)
+        return content or None
+
+    async def _send(self, method: str, url: str, body: Any, more: Mapping[str, str]) -> tuple[int, str, bytes]:
+        headers = {**self._headers, **more}
+        async with self._http.request(method, url, data=body, headers=headers) as answer:
+            return answer.status, answer.content_type, await answer.read()
 
     async def upload_image(self, name: str, data: Any, **facts: object) -> str:
         """Make an image with these facts and its data; gives its id."""

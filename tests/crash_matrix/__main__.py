@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tests.crash_matrix.cases import TRIAL, VICTIMS, cells, offloaded_at_once
 from tests.crash_matrix.planning import Plan
-from tests.crash_matrix.report import Findings, write
+from tests.crash_matrix.report import Findings, met_in, write
 from tests.crash_matrix.running import SHELVED, run
 from tests.crash_matrix.volley import Result
 
@@ -25,6 +25,12 @@ from tests.crash_matrix.volley import Result
 @click.option("--points", help="Only at these points of their ways, separated by commas. [default: all]")
 @click.option(
     "--sample", type=click.IntRange(min=1), help="So many cells of the matrix, chosen by the seed. [default: all]"
+)
+@click.option(
+    "--after",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Without the cells that an earlier run's crash-matrix.json has met; may be given several times.",
 )
 @click.option("--seed", default="novaflow", show_default=True, help="Decides what is tried in which order, and when.")
 @click.option("--riders", type=click.IntRange(min=0), default=9, show_default=True, help="Servers beside the leader.")
@@ -44,6 +50,7 @@ def main(
     victims: str | None,
     points: str | None,
     sample: int | None,
+    after: tuple[Path, ...],
     seed: str,
     riders: int,
     minutes: float | None,
@@ -60,6 +67,8 @@ def main(
     wanted = cells(trials, _names(victims, VICTIMS))
     if points:
         wanted = [cell for cell in wanted if cell.point in points.split(",")]
+    met = {cell for report in after for cell in met_in(report, trials)}
+    wanted = [cell for cell in wanted if cell not in met]
     plan = Plan(wanted, seed, riders, sample)
     findings = Findings(seed)
     until = time.monotonic() + minutes * 60 if minutes else None

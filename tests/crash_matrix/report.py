@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.crash_matrix.cases import TRIALS, VICTIMS, Cell
+from tests.crash_matrix.cases import TRIALS, VICTIMS, Cell, Trial
 from tests.crash_matrix.volley import Case, Result
 
 _STYLE: Final = """
@@ -59,6 +59,13 @@ def write(findings: Findings, unmet: Sequence[Cell], directory: Path) -> list[Pa
     told.write_text(json.dumps(_facts(findings, unmet), indent=1) + "\n")
     page.write_text(_page(findings, unmet))
     return [told, page]
+
+
+def met_in(report: Path, trials: Iterable[Trial]) -> frozenset[Cell]:
+    """The cells of these trials that the JSON of a run has met."""
+    named = {trial.name: trial for trial in trials}
+    told = json.loads(report.read_text())["cases"]
+    return frozenset(Cell(named[one["action"]], one["victim"], one["point"]) for one in told if one["action"] in named)
 
 
 def _facts(findings: Findings, unmet: Sequence[Cell]) -> dict[str, Any]:
