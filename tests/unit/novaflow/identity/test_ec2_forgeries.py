@@ -1,5 +1,6 @@
 """Any part of a signed request, changed in any way, makes it one that was not signed; in the form in which services pass it on."""
 
+import base64
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -150,3 +151,43 @@ def test_nothing_of_a_signed_request_can_be_another(
 @pytest.mark.parametrize("name", SIGNED)
 def test_what_nobody_changed_is_accepted(name: str) -> None:
     verify(SIGNED[name], SECRET, NOW)
+
+
+TEXTS: Final = (
+    st.text(max_size=80)
+    | st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
+    | st.binary(min_size=32, max_size=32).map(lambda raw: base64.b64encode(raw).decode())
+)
+
+
+@given(name=st.sampled_from(sorted(SIGNED)), signature=TEXTS)
+def test_a_made_up_signature_is_never_accepted(name: str, signature: str) -> None:
+    assume(signature != SIGNED[name].signature)
+
+    with pytest.raises(SignatureRefused):
+        verify(msgspec.structs.replace(SIGNED[name], signature=signature), SECRET, NOW)
+
+
+NAMES: Final = st.sampled_from(
+    sorted({name for request in SIGNED.values() for name in (*request.params, *request.headers)})
+)
+VALUES: Final = st.text(max_size=20) | st.sampled_from(
+    ["2", "HmacSHA256", "AWS4-HMAC-SHA256", "20260102T030405Z", "host"]
+)
+ANYTHING: Final = st.builds(
+    SignedRequest,
+    access=VALUES,
+    signature=VALUES,
+    verb=VALUES,
+    host=VALUES,
+    path=VALUES,
+    body_hash=VALUES,
+    params=st.dictionaries(NAMES, VALUES),
+    headers=st.dictionaries(NAMES, VALUES),
+)
+
+
+@given(made=ANYTHING)
+def test_anything_at_all_is_refused_and_never_breaks(made: SignedRequest) -> None:
+    with pytest.raises(SignatureRefused):
+        verify(made, SECRET, NOW)

@@ -270,6 +270,23 @@ async def test_keys_are_refused_whose_user_or_project_is_disabled_or_has_no_role
     assert reply.body["error"]["ec2_code"] == "AuthFailure"
 
 
+async def test_keys_are_refused_while_the_domain_of_their_user_is_disabled(world: IdentityWorld) -> None:
+    domain = await world.make("domains", "domain", name="elsewhere")
+    user = await world.make("users", "user", name="eve", password="eve", domain_id=domain["id"])
+    project = await world.make("projects", "project", name="far", domain_id=domain["id"])
+    await world.grant(project["id"], user["id"], "member")
+    made = await world.ask("POST", f"/v3/users/{user['id']}/credentials/OS-EC2", {"tenant_id": project["id"]})
+    pair = made.body["credential"]
+    body = as_json(signed_v4(Shape(), START, access=pair["access"], secret=pair["secret"]))
+    found = []
+
+    for enabled in (True, False, True):
+        await world.ask("PATCH", f"/v3/domains/{domain['id']}", {"domain": {"enabled": enabled}})
+        found.append((await world.ask("POST", "/v3/ec2tokens", body)).status)
+
+    assert found == [200, 401, 200]
+
+
 @pytest.mark.parametrize("collection", ["users", "projects"])
 async def test_keys_go_with_their_user_and_their_project(world: IdentityWorld, owner: Owner, collection: str) -> None:
     key = {"users": owner.user_id, "projects": owner.project_id}[collection]
