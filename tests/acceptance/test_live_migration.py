@@ -10,7 +10,7 @@ import pytest
 
 from novaflow.lab.openstack import OpenStack, connect
 from services.detached import admin, detached
-from tests.support.libvirtd import need_libvirtd
+from tests.support.libvirtd import DIRTIES, copied_twice, need_libvirtd
 
 SECONDS = 120.0  # for an emulated guest on a busy machine
 COUNTS = b"""#!/bin/sh
@@ -71,3 +71,33 @@ async def test_a_server_migrates_while_it_runs(state_dir: Path) -> None:
         assert list((state_dir / "compute" / source / "instances").iterdir()) == []
 
     assert not list(state_dir.glob("libvirtd/*/run/libvirt/libvirt-sock"))
+
+
+@pytest.mark.timeout(500)
+async def test_a_server_that_changes_faster_than_it_is_copied_arrives_when_it_is_forced_to(state_dir: Path) -> None:
+    need_libvirtd()
+    flags = ["--virt", "private", "--hosts", "2", "--port-base", "0"]
+    async with detached(flags, state_dir) as config, connect(admin(config)) as cloud:
+        flavor = {"name": "m1.dirty", "vcpus": 1, "ram": 256, "disk": 0}
+        made = await cloud.ask("POST", f"{cloud.compute}/flavors", json={"flavor": flavor})
+        data = base64.b64encode(COUNTS + DIRTIES).decode()
+        server_id = await cloud.boot("dirty", await guest_image(cloud), made["flavor"]["id"], user_data=data)
+        source = await settled(cloud, server_id)
+        before = await counts(cloud, server_id, 3)
+        url = f"{cloud.compute}/servers/{server_id}"
+
+        ask = {"os-migrateLive": {"host": None, "block_migration": "auto"}}
+        await cloud.ask("POST", f"{url}/action", json=ask)
+        socket = state_dir / "libvirtd" / source / "run" / "libvirt" / "libvirt-sock"
+        await copied_twice(f"qemu+unix:///session?socket={socket}", server_id)
+        (move,) = (await cloud.ask("GET", f"{url}/migrations"))["migrations"]
+        await cloud.ask("POST", f"{url}/migrations/{move['id']}/action", json={"force_complete": None})
+        destination = await settled(cloud, server_id)
+        after = await counts(cloud, server_id, 2)
+
+        assert move["status"] == "running"
+        assert destination != source
+        assert after[0] > before[-1]  # it did not boot again
+        shown = await cloud.server(server_id)
+        assert shown
+        assert (shown["status"], shown["OS-EXT-STS:power_state"]) == ("ACTIVE", 1)

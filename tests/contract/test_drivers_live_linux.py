@@ -6,7 +6,6 @@ import re
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,9 +14,8 @@ from novaflow.states import Power
 from novaflow.virt.driver import GuestSpec
 from novaflow.virt.guest import build_guest
 from novaflow.virt.iso9660 import build_image
-from novaflow.virt.libvirt.connection import release, share
 from tests.support.guests import console_has, guest_spec, raw_image
-from tests.support.libvirtd import TwoDaemons, daemons, need_libvirtd, two_hosts, way
+from tests.support.libvirtd import DIRTIES, copied_twice, daemons, need_libvirtd, two_hosts, way
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FLAVOR = Flavor(id="1", name="m1.tiny", vcpus=1, ram_mb=256, disk_gb=0)
@@ -25,11 +23,6 @@ SECONDS = 100.0  # for a boot under emulation on a busy machine
 COUNTS = b"""#!/bin/sh
 (counter=0; while :; do counter=$((counter + 1)); echo "counter $counter"; sleep 1; done) &
 """
-DIRTIES = b"""mkdir /tmp/dirt
-mount -t tmpfs none /tmp/dirt
-(while :; do dd if=/dev/urandom of=/tmp/dirt/file bs=1M count=32 conv=notrunc 2>/dev/null; done) &
-"""
-SLOW, IMPATIENT = 16, 1  # MiB in a second; ms that the guest may stand still without being made to
 
 
 def linux_guest(tmp_path: Path, user_data: bytes) -> GuestSpec:
@@ -78,7 +71,7 @@ async def test_a_guest_that_changes_faster_than_it_is_copied_arrives_when_it_is_
         await here.driver.spawn(guest)
         counted = await console_has(here.driver, server_id, b"counter 3\r\n", seconds=SECONDS)
         moving = asyncio.create_task(here.driver.migrate(server_id, await way(here.driver, guest, there)))
-        await copied_twice(two, server_id)
+        await copied_twice(two.first.uri, server_id)
 
         await here.driver.force_complete(server_id)
         stood_still = await here.driver.power(server_id) in (Power.PAUSED, Power.NOSTATE)
@@ -91,19 +84,3 @@ async def test_a_guest_that_changes_faster_than_it_is_copied_arrives_when_it_is_
         said = await console_has(there, server_id, b"counter", times=3)
         assert int(re.findall(rb"counter (\d+)", said)[0]) > counted.count(b"counter")
         assert b"boot" not in said
-
-
-async def copied_twice(two: TwoDaemons, server_id: str) -> None:
-    """Its way is slow from when it begins; wait until all of its memory has been copied and it has changed, more than once."""
-    connection = share(two.first.uri)
-
-    def passes(link: Any) -> int:
-        domain = link.lookupByUUIDString(server_id)
-        domain.migrateSetMaxSpeed(SLOW)
-        domain.migrateSetMaxDowntime(IMPATIENT)
-        return int(domain.jobStats().get("memory_iteration", 0))
-
-    async with asyncio.timeout(SECONDS):
-        while await connection.run(passes) < 3:
-            await asyncio.sleep(0.1)
-    await release(connection)

@@ -1,5 +1,6 @@
 """Two private libvirt daemons as two hosts of one cloud: what guests that move while they run need."""
 
+import asyncio
 import os
 import signal
 import uuid
@@ -8,18 +9,27 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import libvirt
 import msgspec
 import pytest
 
 from novaflow.config import Compute
 from novaflow.virt.choose import open_driver
 from novaflow.virt.driver import BootSource, Driver, GuestSpec, Incoming
+from novaflow.virt.libvirt.connection import release, share
 from services.private.libvirtd import LibvirtdFailed, PrivateLibvirtd, as_somebody, program
 from tests.support.guests import raw_image
 from tests.support.hypervisors import Hypervisor, opened
 from tests.support.libvirt import need_libvirt, sector_image
 
 EMULATED = Compute(virt_type="qemu")
+DIRTIES = b"""mkdir /tmp/dirt
+mount -t tmpfs none /tmp/dirt
+(while :; do dd if=/dev/urandom of=/tmp/dirt/file bs=1M count=32 conv=notrunc 2>/dev/null; done) &
+"""
+"""User data of a guest whose memory changes all the time."""
+SLOW, IMPATIENT = 16, 1  # MiB in a second; ms that a guest which moves may stand still
+SECONDS = 100.0  # for an emulated guest on a busy machine
 
 
 @dataclass
@@ -83,3 +93,19 @@ async def two_hosts(two: TwoDaemons) -> AsyncIterator[Hypervisor]:
 async def way(here: Driver, guest: GuestSpec, there: Driver) -> Incoming:
     """The other host is ready for the guest."""
     return await there.prepare_incoming(guest, await here.disk_sizes(guest.server_id))
+
+
+async def copied_twice(uri: str, server_id: str) -> None:
+    """Make the way of a guest that leaves slow, and wait until all of its memory has been copied and has changed, more than once."""
+    connection = share(uri)
+
+    def passes(link: libvirt.virConnect) -> int:
+        domain = link.lookupByUUIDString(server_id)
+        domain.migrateSetMaxSpeed(SLOW)
+        domain.migrateSetMaxDowntime(IMPATIENT)
+        return int(domain.jobStats().get("memory_iteration", 0))
+
+    async with asyncio.timeout(SECONDS):
+        while await connection.run(passes) < 3:
+            await asyncio.sleep(0.1)
+    await release(connection)
