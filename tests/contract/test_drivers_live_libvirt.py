@@ -214,8 +214,9 @@ async def test_a_guest_that_is_ordered_away_again_after_it_left_has_left(here: H
     await moves(here, guest, there, incoming)
 
 
+@pytest.mark.parametrize("is_forced", [False, True], ids=["by itself", "forced"])
 async def test_a_guest_whose_process_was_killed_as_it_left_stays_and_may_be_ordered_away_again(
-    two: TwoDaemons, here: Hypervisor, there: Driver
+    two: TwoDaemons, here: Hypervisor, there: Driver, *, is_forced: bool
 ) -> None:
     guest = await slow_guest(two, here)
     incoming = await way(here.driver, guest, there)
@@ -227,6 +228,8 @@ async def test_a_guest_whose_process_was_killed_as_it_left_stays_and_may_be_orde
     leaver.stdin.write(msgspec.json.encode(incoming))
     leaver.stdin.close()
     await under_way(two, guest.server_id)
+    if is_forced:
+        await here.driver.force_complete(guest.server_id)
     leaver.kill()
     await leaver.wait()
 
