@@ -126,12 +126,13 @@ class TaskStep(Value, frozen=True, kw_only=True):
 class Progress(TaskStep, frozen=True, kw_only=True):
     """compute -> conductor: `event` happened to the server; `power` is what the hypervisor says now.
 
-    `then` is what happened right after it, in this order.
+    `then` is what happened right after it, in this order. With `takes_volumes` the guest has those that were booked for its server.
     """
 
     event: Event
     power: Power | None = None
     then: tuple[Event, ...] = ()
+    takes_volumes: bool = False
 
 
 class NewState(Value, frozen=True, kw_only=True):

@@ -220,6 +220,16 @@ class Ec2Names(Value, frozen=True, kw_only=True):
     ramdisk: str = ""
 
 
+class BuildVolume(Value, frozen=True, kw_only=True):
+    """A volume that a server shall have from its first boot, as `device`. On `host`, or None: made where the server is built."""
+
+    id: str
+    size_gb: int
+    device: str
+    snapshot_id: str = ""
+    host: str | None = None
+
+
 class BuildPlan(Value, frozen=True, kw_only=True):
     """All that a compute host needs to build one server."""
 
@@ -229,6 +239,7 @@ class BuildPlan(Value, frozen=True, kw_only=True):
     files: tuple[InjectedFile, ...] = ()
     public_key: str = ""
     ec2: Ec2Names = Ec2Names()
+    volumes: tuple[BuildVolume, ...] = ()
 
     def __repr__(self) -> str:
         return f"BuildPlan(server_id={self.server.id!r})"

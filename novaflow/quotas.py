@@ -1,6 +1,6 @@
 """What a project may have, what a request takes out of that, and whether it is too much. Pure: the database keeps the counts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -83,10 +83,14 @@ def refusal(usage: Usage, limits: QuotaLimits, ask: Usage) -> QuotaExceeded | No
     return None
 
 
-def largest_count(usage: Usage, limits: QuotaLimits, flavor: Flavor, at_most: int) -> int:
-    """How many servers of `flavor`, up to `at_most`, fit now: what a request with min_count and max_count gets."""
+def largest_count(usage: Usage, limits: QuotaLimits, flavor: Flavor, at_most: int, sizes: Sequence[int] = ()) -> int:
+    """How many servers of `flavor`, up to `at_most`, fit now: what a request with min_count and max_count gets.
+
+    Each has new volumes of these `sizes` (GB).
+    """
     rooms = [at_most]
-    for resource, each in (("instances", 1), ("cores", flavor.vcpus), ("ram", flavor.ram_mb)):
+    servers = (("instances", 1), ("cores", flavor.vcpus), ("ram", flavor.ram_mb))
+    for resource, each in (*servers, ("volumes", len(sizes)), ("gigabytes", sum(sizes))):
         limit = getattr(limits, resource)
         if limit >= 0 and each > 0:
             rooms.append((limit - getattr(usage, resource)) // each)

@@ -1,6 +1,6 @@
 """Volumes and their snapshots, and how their status moves: an order begins, and its worker says how it ended.
 
-Names are Cinder's, which was nova-volume. A volume is an order's as a server is a task's: its `order_id` fences every report. It is no
+Names are Cinder's, which was nova-volume. One that a server is built with is reserved for it until its guest runs. A volume is an order's as a server is a task's: its `order_id` fences every report. It is no
 host's until a server gets it; then it is that server's host's for ever, for its file is there.
 """
 
@@ -19,6 +19,7 @@ class Status(StrEnum):
     """Of a volume or a snapshot."""
 
     AVAILABLE = "available"
+    RESERVED = "reserved"  # for a server that is being built
     ATTACHING = "attaching"
     IN_USE = "in-use"
     DETACHING = "detaching"
@@ -47,6 +48,7 @@ class Volume(Value, frozen=True, kw_only=True):
     server_id: str | None = None
     device: str = ""
     attached_at: datetime | None = None
+    delete_on_termination: bool = False  # it ends with the server that has it
     order_id: str = ""  # the last order, whether it runs or not
     fault: str = ""  # why that failed
 
@@ -79,10 +81,11 @@ ENDINGS: Final[Mapping[Status, tuple[Status, Status]]] = {
     Status.DELETING:             (Status.DELETED,     Status.ERROR),
 }
 # fmt: on
-ATTACHED: Final = frozenset({Status.ATTACHING, Status.IN_USE, Status.DETACHING})
+ATTACHED: Final = frozenset({Status.RESERVED, Status.ATTACHING, Status.IN_USE, Status.DETACHING})
 DELETABLE: Final = frozenset({Status.AVAILABLE, Status.ERROR})
 COPYABLE: Final = frozenset({Status.AVAILABLE, Status.IN_USE})
 
+MOST_GB: Final = 2**20
 READY: Final = frozenset({Vm.ACTIVE, Vm.PAUSED, Vm.STOPPED, Vm.SOFT_DELETED})
 """What a server without a task must be to get a volume or give it back. Nova has resized ones too; ours may yet go back to another host."""
 

@@ -133,6 +133,7 @@ class Conductor:
             told_by=ask.host,
             power=ask.power,
             then=ask.then,
+            takes_volumes=ask.takes_volumes,
         )
         if leaves is not None:
             await self._clear_up(ask, leaves)

@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from novaflow.db.booked_volumes import BOOKED, planned
 from novaflow.db.records import PLAN_COLUMNS, plan_of
 from novaflow.db.schema.compute import server_builds, server_history, servers
 from novaflow.db.standing import Standing
@@ -21,7 +22,7 @@ from novaflow.states import SCHEDULING, Event
 
 _SIZES: Final = (servers.c.vcpus, servers.c.ram_mb, servers.c.disk_gb)
 _PLAN: Final = (
-    select(*PLAN_COLUMNS, *_SIZES)
+    select(*PLAN_COLUMNS, BOOKED.label("volumes"), *_SIZES)
     .join_from(servers, server_builds, server_builds.c.server_id == servers.c.id)
     .where(servers.c.id == bindparam("b_id"))
     .with_for_update()
@@ -56,7 +57,8 @@ async def start(connection: AsyncConnection, step: Step, at_most: int) -> tuple[
     row = (await connection.execute(_PLAN, {"b_id": step.server_id})).one_or_none()
     if row is None:
         raise TaskSuperseded(server_id=step.server_id, task_id=step.task_id)
-    plan = plan_of(row[: -len(_SIZES)])
+    *facts, booked = row[: -len(_SIZES)]
+    plan = plan_of(facts)
     server = plan.server
     owner = (server.project_id, server.user_id)
     standing = Standing(server.id, server.state, server.task_id, server.host, *owner, *row[-len(_SIZES) :])
@@ -66,7 +68,8 @@ async def start(connection: AsyncConnection, step: Step, at_most: int) -> tuple[
         return why, await move_locked(connection, replace(step, event=Event.BUILD_FAILED, fault=fault), standing)
     moved = await move_locked(connection, step, standing)
     after = msgspec.structs.replace(server, vm=moved.state.vm, task=moved.state.task, updated_at=step.now)
-    return msgspec.structs.replace(plan, server=after), moved
+    volumes = await planned(connection, server.id) if booked else ()
+    return msgspec.structs.replace(plan, server=after, volumes=volumes), moved
 
 
 async def _is_hopeless(connection: AsyncConnection, step: Step, server: Standing, at_most: int) -> bool:

@@ -34,6 +34,7 @@ _ENDING: Final = {
     Event.DELETED: "error",
 }
 _GIVING_UP: Final = {Event.FAILED: "error", Event.BROKEN: "error", Event.LIVE_MIGRATION_CANCELLED: "cancelled"}
+_WITHOUT_GUEST: Final = frozenset({Event.DELETED, Event.BUILD_FAILED})
 EVENTS: Final = frozenset({*_STATUS, *_HANDING_OVER, *_HANDING_BACK, *_ENDING, *_GIVING_UP})
 
 
@@ -50,10 +51,7 @@ async def follow(connection: AsyncConnection, event: Event, server: Standing, af
 
     Raises TaskSuperseded for a server that shall be handed over to a host where nothing is claimed for it.
     """
-    if event is Event.DELETED:  # which gives back everything at once
-        await volumes.release(connection, server.server_id, now)
-    else:
-        await recount(connection, server, after)
+    await _give_back(connection, event, server, after, now)
     if event not in EVENTS:
         return
     move = await moving.current(connection, server.server_id)
@@ -72,6 +70,14 @@ async def follow(connection: AsyncConnection, event: Event, server: Standing, af
         await moving.set_status(connection, move.migration, _STATUS[Event.RESIZED], now)
     elif event in _GIVING_UP:
         await moving.give_up(connection, move, server, now, _GIVING_UP[event])
+
+
+async def _give_back(connection: AsyncConnection, event: Event, server: Standing, after: State, now: datetime) -> None:
+    """The volumes of a server that has no guest any more, or never had one; and what it does not take of its quota."""
+    if event in _WITHOUT_GUEST:
+        await volumes.release(connection, server.server_id, now)
+    if event is not Event.DELETED:  # which gives back everything at once
+        await recount(connection, server, after)
 
 
 async def recount(connection: AsyncConnection, server: Standing, after: State) -> None:

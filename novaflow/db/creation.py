@@ -9,7 +9,8 @@ import msgspec
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from novaflow.db import client_tokens, ec2_ids, security_members, server_groups, tasks, usages
+from novaflow.data_disks import NewDisk
+from novaflow.db import booked_volumes, client_tokens, ec2_ids, security_members, server_groups, tasks, usages
 from novaflow.db.ids import new_uuid, row_id
 from novaflow.db.schema.compute import server_builds, servers
 from novaflow.db.transitions import Transition, record
@@ -49,6 +50,7 @@ class NewServer(Value, frozen=True, kw_only=True):
     hints: Hints = msgspec.field(default_factory=dict)
     group_id: str = ""  # the server group that it joins
     security_groups: tuple[str, ...] = ()  # their names; none: the default one
+    disks: tuple[NewDisk, ...] = ()
 
     def __repr__(self) -> str:
         return f"NewServer(id={self.id!r}, name={self.name!r})"
@@ -78,7 +80,7 @@ def plan(context: Context, drafts: Sequence[NewServer], now: datetime, once: Cli
 
 
 async def write(connection: AsyncConnection, creation: Creation, limits: QuotaLimits) -> None:
-    """Write the rows; raises QuotaExceeded, TokenTaken, what joining groups raises, and IntegrityError when these very servers exist.
+    """Write the rows; raises QuotaExceeded, TokenTaken, what joining groups and booking volumes raise, and IntegrityError when these very servers exist.
 
     `limits` count where the database has none. The quota comes last: its row is the one that other creations wait for.
     """
@@ -98,6 +100,8 @@ async def write(connection: AsyncConnection, creation: Creation, limits: QuotaLi
     await record(connection, creation.history, creation.now)
     await _join_security_groups(connection, creation)
     await _join_groups(connection, creation, limits)
+    for draft in creation.drafts:
+        await booked_volumes.book(connection, creation.context, draft.id, draft.disks, limits, creation.now)
     ask = ask_of(draft.flavor for draft in creation.drafts)
     who = {"project_id": creation.context.project_id, "user_id": creation.context.user_id}
     await usages.reserve_servers(connection, ask, limits, **who)

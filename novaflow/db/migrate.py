@@ -17,7 +17,7 @@ from novaflow.db.schema import aggregates, compute, ec2, hosts, identity, images
 from novaflow.db.schema.metadata import METADATA
 from novaflow.errors import ServiceUnavailable
 
-HEAD: Final = "0010"  # the newest revision in migrations/versions
+HEAD: Final = "0011"  # the newest revision in migrations/versions
 _SCHEMA: Final = (
     aggregates,
     compute,

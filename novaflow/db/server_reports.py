@@ -34,6 +34,7 @@ class ServerReports(ServerRecords):
         fault: Fault | None = None,
         addresses: tuple[Address, ...] | None = None,
         is_unplaced: bool = False,
+        takes_volumes: bool = False,
         then: Sequence[Event] = (),
     ) -> State:
         """Move a server along one row of the state table; answers the state it is in then.
@@ -42,7 +43,7 @@ class ServerReports(ServerRecords):
         An event that settles the server ends the task. DELETED gives back all the server had; RESCHEDULED and
         BUILD_FAILED take it off its host. A repeat answers the state. Raises TaskSuperseded when the server is
         another task's or not on `host` (with `is_unplaced`: on any), IllegalTransition. `told_by` is the host
-        that says so, where that is another one.
+        that says so, where that is another one. With `takes_volumes` the volumes that were booked for it are the server's now.
         """
         more = {
             "host": host,
@@ -51,6 +52,7 @@ class ServerReports(ServerRecords):
             "fault": fault,
             "addresses": addresses,
             "is_unplaced": is_unplaced,
+            "takes_volumes": takes_volumes,
         }
         first = self._step(server_id, task_id, event, **more)
         steps = [first, *(replace(self._step(server_id, task_id, later, host=host), now=first.now) for later in then)]

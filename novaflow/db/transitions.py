@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, func, insert, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import Update
 
-from novaflow.db import consequences, tasks
+from novaflow.db import booked_volumes, consequences, tasks
 from novaflow.db.inserts import insert_once
 from novaflow.db.schema.compute import server_history, servers
 from novaflow.db.standing import Standing, lock, release_all, release_host
@@ -58,6 +58,7 @@ class Step:
     fault: Fault | None = None
     addresses: tuple[Address, ...] | None = None
     is_unplaced: bool = False  # only if the server has no host
+    takes_volumes: bool = False  # those that were booked for it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +184,8 @@ async def _try(connection: AsyncConnection, step: Step, before: State) -> Moved 
         await tasks.finish(connection, step.task_id, outcome, step.now, host=transition.host, message=message)
     elif step.fault:
         await tasks.note(connection, step.task_id, step.fault.message)
+    if step.takes_volumes and step.host:
+        await booked_volumes.take(connection, step.server_id, step.host, step.now)
     return Moved(state=after, transition=transition)
 
 

@@ -5,14 +5,16 @@ that it has just got, and none gets one that is about to move.
 """
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, case, func, insert, literal, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from novaflow.data_disks import own_disks
 from novaflow.db import standing, volume_usage
 from novaflow.db.database import Database
+from novaflow.db.ids import new_uuid
 from novaflow.db.schema.compute import servers
 from novaflow.db.schema.volumes import volume_snapshots, volumes
 from novaflow.db.standing import Standing
@@ -26,14 +28,36 @@ VOLUME: Final = "Volume"
 SNAPSHOT: Final = "Snapshot"
 _ADD: Final = insert(volumes)
 _ADD_SNAPSHOT: Final = insert(volume_snapshots)
-_FREE: Final = {"server_id": None, "device": "", "attached_at": None}
+_FREE: Final = {"server_id": None, "device": "", "attached_at": None, "delete_on_termination": False}
+_LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)  # whoever looks for orders that did not end sends these at once
 _OF_SERVER: Final = (volumes.c.server_id == bindparam("b_server"), volumes.c.status.in_(ATTACHED))
 _DEVICES: Final = select(volumes.c.device).where(*_OF_SERVER)
 _COUNT: Final = select(func.count()).select_from(volumes).where(*_OF_SERVER)
+_DOOMED: Final = volumes.c.delete_on_termination == true()
+_NOWHERE: Final = _DOOMED & volumes.c.host.is_(None)
 _RELEASE: Final = (
     update(volumes)
     .where(*_OF_SERVER)
-    .values(_FREE | {"status": Status.AVAILABLE, "updated_at": bindparam("b_now"), "order_id": bindparam("b_order")})
+    .values(
+        status=case(
+            (_NOWHERE, literal(Status.DELETED, volumes.c.status.type)),
+            (_DOOMED, literal(Status.DELETING, volumes.c.status.type)),
+            else_=literal(Status.AVAILABLE, volumes.c.status.type),
+        ),
+        is_deleted=case((_NOWHERE, True), else_=False),
+        server_id=None,
+        device="",
+        attached_at=None,
+        updated_at=bindparam("b_now"),
+        order_id=bindparam("b_order"),
+        ordered_at=bindparam("b_long_ago"),
+        orders=0,
+    )
+)
+_DOOM: Final = (
+    update(volumes)
+    .where(volumes.c.id == bindparam("b_id"), *_OF_SERVER)
+    .values(delete_on_termination=bindparam("b_doomed"), updated_at=bindparam("b_now"))
 )
 _READY: Final = select(servers.c.id).where(
     servers.c.host == bindparam("b_host"), servers.c.vm.in_(READY), servers.c.task == Task.IDLE
@@ -106,6 +130,16 @@ class Volumes(Storage[Volume]):
 
         return await self.db.write(work)
 
+    async def end_with_server(self, volume_id: str, server_id: str, now: datetime, *, ends: bool) -> None:
+        """Say whether a volume is deleted with the server that has it. Raises NotFound when that has not got it."""
+        values = {"b_id": volume_id, "b_server": server_id, "b_doomed": ends, "b_now": now}
+
+        async def work(connection: AsyncConnection) -> None:
+            if (await connection.execute(_DOOM, values)).rowcount == 0:
+                raise NotFound(kind="volume attachment", key=volume_id)
+
+        await self.db.write(work)
+
     async def of_servers(self, server_ids: Collection[str]) -> dict[str, list[Volume]]:
         """The volumes of each of these servers that has any."""
         found: dict[str, list[Volume]] = {}
@@ -177,8 +211,12 @@ class VolumeSnapshots(Storage[VolumeSnapshot]):
 
 
 async def release(connection: AsyncConnection, server_id: str, now: datetime) -> None:
-    """A deleted server has no disks: its volumes are nobody's, and whoever still works on one hears of it."""
-    await connection.execute(_RELEASE, {"b_server": server_id, "b_now": now, "b_order": ""})
+    """A server that is no more has no disks: its volumes are nobody's, and whoever still works on one hears of it.
+
+    Those that end with it are deleted, by an order that is sent when orders are looked for.
+    """
+    values = {"b_server": server_id, "b_now": now, "b_order": new_uuid(), "b_long_ago": _LONG_AGO}
+    await connection.execute(_RELEASE, values)
 
 
 async def refuse_move(connection: AsyncConnection, server_id: str) -> None:
@@ -232,14 +270,10 @@ async def _device(connection: AsyncConnection, server_id: str, wanted: str) -> s
         raise Conflict(reason=f"The supplied device path (/dev/{wanted}) is in use.")
     if wanted:
         return wanted
-    own = await _own_disks(connection, server_id)
+    # Its host knows better where the server has other disks, and has the last word.
+    flavor = (await connection.execute(select(servers.c.flavor).where(servers.c.id == server_id))).scalar_one()
+    own = own_disks(flavor)
     free = [f"vd{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"[own:] if f"vd{letter}" not in taken]
     if not free:
         raise Conflict(reason=f"Instance {server_id} has no room for another disk.")
     return free[0]
-
-
-async def _own_disks(connection: AsyncConnection, server_id: str) -> int:
-    """Root, ephemeral, swap, config drive; its host knows better where the server has none, and has the last word."""
-    flavor = (await connection.execute(select(servers.c.flavor).where(servers.c.id == server_id))).scalar_one()
-    return 2 + bool(flavor.ephemeral_gb) + bool(flavor.swap_mb)

@@ -6,34 +6,28 @@ is what recovery looks for. So a create is accepted once it is recorded.
 """
 
 import logging
-import secrets
 import string
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
-
-import msgspec
 
 from novaflow.clock import Clock
 from novaflow.config import Config
 from novaflow.db.client_tokens import ClientTokens, TokenTaken
-from novaflow.db.creation import NewServer
 from novaflow.db.hosts import Hosts
 from novaflow.db.keypairs import KeyPairs
 from novaflow.db.quotas import Quotas
 from novaflow.db.servers import ServerQuery, Servers
 from novaflow.errors import Forbidden, Invalid, NotFound, QuotaExceeded, TokenMismatch, Unauthorized
 from novaflow.messages import BUILD_INSTANCES, BuildInstance
-from novaflow.models import ClientToken, Context, Flavor, Hints, ImageFacts, InjectedFile, RequestSpec, Server, Value
+from novaflow.models import Context, ImageFacts, RequestSpec, Server
+from novaflow.operations.boot_disks import BootDisks
+from novaflow.operations.boot_drafts import BootRequest, Checked, drafts, host_of
 from novaflow.operations.boot_rules import (
-    boot_files,
     check_files,
     check_image,
     check_metadata,
-    host_name,
-    numbered,
 )
 from novaflow.operations.flavors import FlavorOperations
 from novaflow.operations.rights import admin_only
@@ -56,53 +50,6 @@ class Images(Protocol):
         ...
 
 
-class BootRequest(Value, frozen=True, kw_only=True):
-    """What a client asks for: between `min_count` and `max_count` servers that differ in nothing but their numbers."""
-
-    name: str  # empty: `Server` and the server's id
-    flavor_id: str
-    image_id: str
-    admin_password: str
-    min_count: int = 1
-    max_count: int = 1
-    description: str | None = None
-    key_name: str | None = None
-    metadata: dict[str, str] = msgspec.field(default_factory=dict)
-    user_data: str = ""  # base64
-    files: tuple[InjectedFile, ...] = ()
-    has_config_drive: bool = False
-    availability_zone: str = ""  # empty: any
-    force_host: str = ""
-    hints: Hints = msgspec.field(default_factory=dict)
-    access_ipv4: str = ""
-    access_ipv6: str = ""
-    disk_config: str = "MANUAL"
-    tags: tuple[str, ...] = ()
-    security_groups: tuple[str, ...] = ()  # their names; none: the default one
-    kernel_id: str = ""  # instead of the image's own
-    ramdisk_id: str = ""
-    once: ClientToken | None = None
-
-    @property
-    def group_id(self) -> str:
-        """The server group that the servers join; empty: none."""
-        group = self.hints.get("group", "")
-        return group if isinstance(group, str) else ""
-
-    def __repr__(self) -> str:
-        return f"BootRequest(name={self.name!r}, flavor_id={self.flavor_id!r}, image_id={self.image_id!r})"
-
-
-@dataclass(frozen=True)
-class _Checked:
-    """What the checks read, and found good."""
-
-    flavor: Flavor
-    image: ImageFacts
-    public_key: str
-    availability_zone: str
-
-
 class ServerBoot:
     """The way from a request to recorded servers whose builds are ordered. `new_id` names servers."""
 
@@ -120,6 +67,7 @@ class ServerBoot:
         clock: Clock,
         tracer: Tracer,
         client_tokens: ClientTokens,
+        disks: BootDisks,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self._servers = servers
@@ -133,6 +81,7 @@ class ServerBoot:
         self._clock = clock
         self._tracer = tracer
         self._client_tokens = client_tokens
+        self._disks = disks
         self._new_id = new_id
 
     async def boot(self, context: Context, request: BootRequest) -> list[Server]:
@@ -171,7 +120,7 @@ class ServerBoot:
         )
         return await self._servers.list(query)
 
-    async def _check(self, context: Context, request: BootRequest) -> _Checked:
+    async def _check(self, context: Context, request: BootRequest) -> Checked:
         if request.force_host:
             admin_only(context, _FORCED_HOST)
         with self._tracer.span("db", "check flavor, key pair, quota"):
@@ -181,9 +130,12 @@ class ServerBoot:
             check_metadata(request.metadata, limits)
             check_files(request.files, limits)
             zone = await self._zone(request)
+            disks = await self._disks.check(
+                context, request.disks, flavor, servers=request.max_count, zone=request.availability_zone
+            )
         image = await self._image(context, request.image_id)
         check_image(image, flavor, context)
-        return _Checked(flavor, image, public_key, zone)
+        return Checked(flavor, image, public_key, zone, disks, host_of(request, disks))
 
     async def _public_key(self, context: Context, name: str | None) -> str:
         if name is None:
@@ -217,75 +169,36 @@ class ServerBoot:
             raise Invalid(reason=f"Compute host {request.force_host} could not be found.")
         return request.availability_zone if forced.availability_zone == request.availability_zone else ""
 
-    async def _record(self, context: Context, request: BootRequest, found: _Checked) -> list[Server]:
+    async def _record(self, context: Context, request: BootRequest, found: Checked) -> list[Server]:
         """One transaction; again with fewer servers while the quota leaves room for `min_count`."""
         count = request.max_count
         while True:
-            drafts = self._drafts(request, found, count)
+            planned = drafts(request, found, count, self._new_id)
             try:
                 with self._tracer.span("db", "record server", attributes={"count": count}) as span:
-                    made = await self._servers.create(context, drafts, self._config.quota, once=request.once)
+                    made = await self._servers.create(context, planned, self._config.quota, once=request.once)
                     span.attributes["server_id"] = made[0].id
                     return made
             except QuotaExceeded:
-                count = await self._room(context, found.flavor, at_most=count - 1)
+                count = await self._room(context, found, at_most=count - 1)
                 if count < request.min_count:
                     raise
 
-    async def _room(self, context: Context, flavor: Flavor, at_most: int) -> int:
-        """How many servers of this flavor the quotas of project and user leave."""
+    async def _room(self, context: Context, checked: Checked, at_most: int) -> int:
+        """How many servers of this flavor, with these disks, the quotas of project and user leave."""
         found = await self._quotas.standing(context.project_id, context.user_id, self._config.quota)
-        count = largest_count(found.of_project, found.limits.project, flavor, at_most)
-        return largest_count(found.of_user, found.limits.enforced_on_user, flavor, count)
+        flavor, sizes = checked.flavor, [disk.size_gb for disk in checked.disks if disk.is_new]
+        count = largest_count(found.of_project, found.limits.project, flavor, at_most, sizes)
+        return largest_count(found.of_user, found.limits.enforced_on_user, flavor, count, sizes)
 
-    def _drafts(self, request: BootRequest, found: _Checked, count: int) -> Sequence[NewServer]:
-        reservation = "r-" + "".join(secrets.choice(_RESERVATION_LETTERS) for _ in range(8))
-        kernel_id, ramdisk_id = boot_files(found.image)
-        kernel_id, ramdisk_id = request.kernel_id or kernel_id, request.ramdisk_id or ramdisk_id
-        drafts = []
-        for index in range(count):
-            server_id = self._new_id()
-            name = numbered(request.name, index, count) if request.name else f"Server {server_id}"
-            drafts.append(
-                NewServer(
-                    id=server_id,
-                    name=name,
-                    hostname=host_name(name, server_id),
-                    flavor=found.flavor,
-                    image_id=found.image.id,
-                    image=found.image,
-                    kernel_id=kernel_id,
-                    ramdisk_id=ramdisk_id,
-                    description=request.description,
-                    key_name=request.key_name,
-                    public_key=found.public_key,
-                    metadata=request.metadata,
-                    tags=request.tags,
-                    availability_zone=found.availability_zone,
-                    has_config_drive=request.has_config_drive,
-                    reservation_id=reservation,
-                    launch_index=index,
-                    access_ipv4=request.access_ipv4,
-                    access_ipv6=request.access_ipv6,
-                    disk_config=request.disk_config,
-                    user_data=request.user_data,
-                    files=request.files,
-                    force_host=request.force_host,
-                    hints=request.hints,
-                    group_id=request.group_id,
-                    security_groups=request.security_groups,
-                )
-            )
-        return drafts
-
-    async def _order(self, context: Context, request: BootRequest, found: _Checked, made: Sequence[Server]) -> None:
+    async def _order(self, context: Context, request: BootRequest, found: Checked, made: Sequence[Server]) -> None:
         spec = RequestSpec(
             project_id=context.project_id,
             user_id=context.user_id,
             flavor=found.flavor,
             image=found.image,
             availability_zone=found.availability_zone,
-            force_host=request.force_host,
+            force_host=found.force_host,
             hints=request.hints,
         )
         try:

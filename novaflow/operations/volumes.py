@@ -5,13 +5,12 @@ host until its first server gets it: until then it is a row, and so is its snaps
 """
 
 import logging
-import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final
 
 from novaflow import guards
 from novaflow.clock import Clock
 from novaflow.config import Config
+from novaflow.data_disks import device_name
 from novaflow.db.ids import new_uuid
 from novaflow.db.servers import Servers
 from novaflow.db.volumes import Volumes, VolumeSnapshots
@@ -19,13 +18,11 @@ from novaflow.errors import Invalid, Missing
 from novaflow.messages import ATTACH_VOLUME, CREATE_VOLUME, DELETE_VOLUME, DETACH_VOLUME, VolumeOrder
 from novaflow.models import Context, Server
 from novaflow.operations.servers import visible_project
-from novaflow.volumes import ATTACHED, Status, Volume, VolumeSnapshot
+from novaflow.volumes import ATTACHED, MOST_GB, Status, Volume, VolumeSnapshot
 from rpc.bus import Bus
 from rpc.errors import BusError
 from rpc.procedure import Cast
 
-MOST_GB: Final = 2**20
-_DEVICE: Final = re.compile(r"(?:/dev/)?(?:vd|xvd|sd|hd)([a-z])")
 log = logging.getLogger(__name__)
 
 
@@ -100,7 +97,7 @@ class VolumeOperations:
 
     async def attach(self, context: Context, server_id: str, volume_id: str, device: str | None = None) -> Volume:
         """Give a server a volume. Raises NotFound, Locked, WrongState, Conflict, Invalid."""
-        wanted = _device(device)
+        wanted = device_name(device)
         await self._server(context, server_id)
         attaching = await self._volumes.attach(
             volume_id,
@@ -120,6 +117,11 @@ class VolumeOperations:
             volume_id, server_id, new_uuid(), self._clock.now(), project_id=project_id
         )
         return await self._ordered(context, DETACH_VOLUME, detaching)
+
+    async def end_with_server(self, context: Context, server_id: str, volume_id: str, *, ends: bool) -> None:
+        """Say whether a volume is deleted with the server that has it. Raises NotFound, Locked."""
+        await self._server(context, server_id)
+        await self._volumes.end_with_server(volume_id, server_id, self._clock.now(), ends=ends)
 
     async def of_server(self, context: Context, server_id: str) -> Sequence[Volume]:
         """The volumes that a server has, and those on their way to it and from it."""
@@ -163,13 +165,3 @@ async def send(bus: Bus, context: Context, procedure: Cast[VolumeOrder], thing: 
         await bus.cast(procedure.at(thing.host), VolumeOrder.of(context, thing))
     except BusError as failure:
         log.warning("%s of %s is recorded, but could not be ordered yet: %s", procedure.name, thing.id, failure)
-
-
-def _device(said: str | None) -> str:
-    """The name that a guest of ours can have: /dev/sdh is vdh. Empty where the cloud may choose; raises Invalid."""
-    if not said:
-        return ""
-    found = _DEVICE.fullmatch(said)
-    if found is None or found[1] == "a":
-        raise Invalid(reason=f"The supplied device path ({said[:64]}) is invalid.")
-    return f"vd{found[1]}"

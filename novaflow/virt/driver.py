@@ -37,6 +37,14 @@ class BootSource(Value, frozen=True, kw_only=True):
     properties: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+class StoredVolume(Value, frozen=True, kw_only=True):
+    """A volume whose file is on this host, and the guest that has it as `device` (vdb); empty: nobody has it."""
+
+    volume_id: str
+    server_id: str = ""
+    device: str = ""
+
+
 class GuestSpec(Value, frozen=True, kw_only=True):
     """All that a guest is made of. Either `disk` boots by itself, or `kernel` (with `ramdisk`) is loaded directly.
 
@@ -57,6 +65,7 @@ class GuestSpec(Value, frozen=True, kw_only=True):
     addresses: tuple[Address, ...] = ()
     subnet: str = "10.0.0.0/16"  # of the addresses; the network section's cidr
     properties: dict[str, str] = msgspec.field(default_factory=dict)
+    volumes: tuple[StoredVolume, ...] = ()  # that it gets when it is spawned, beside those it has; their files are here
 
 
 class GuestState(Value, frozen=True, kw_only=True):
@@ -71,14 +80,6 @@ class GuestFile(Value, frozen=True, kw_only=True):
 
     name: str
     path: str
-
-
-class StoredVolume(Value, frozen=True, kw_only=True):
-    """A volume whose file is on this host, and the guest that has it as `device` (vdb); empty: nobody has it."""
-
-    volume_id: str
-    server_id: str = ""
-    device: str = ""
 
 
 class Incoming(Value, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ so no file is ever two guests' disk, whoever is killed when. Everything here rai
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -80,6 +81,23 @@ class VolumeFiles:
         """Note as what the guest has it."""
         fresh = self._write(volume_id, StoredVolume(volume_id=volume_id, server_id=server_id, device=device))
         fresh.replace(self._volumes / volume_id / _NOTE)
+
+    def take_all(self, volumes: Iterable[StoredVolume]) -> None:
+        """Note these as they say whose they are; none of them when one cannot be had. Raises as `take`."""
+        taken: list[StoredVolume] = []
+        try:
+            for volume in volumes:
+                self.take(volume.volume_id, volume.server_id)
+                taken.append(volume)
+                self.name_device(volume.volume_id, volume.server_id, volume.device)
+        except (OSError, Refused):
+            self.let_go_of_all(taken)
+            raise
+
+    def let_go_of_all(self, volumes: Iterable[StoredVolume]) -> None:
+        """Note that these are nobody's."""
+        for volume in volumes:
+            self.let_go(volume.volume_id)
 
     def let_go(self, volume_id: str) -> None:
         """Note that it is nobody's; fine when it is."""

@@ -32,6 +32,7 @@ from novaflow.db.transitions import Transition
 from novaflow.db.volumes import Volumes, VolumeSnapshots
 from novaflow.operations.actions import ActionOperations
 from novaflow.operations.aggregates import AggregateOperations
+from novaflow.operations.boot_disks import BootDisks
 from novaflow.operations.flavors import FlavorOperations
 from novaflow.operations.floating_addresses import FloatingAddressOperations
 from novaflow.operations.guest_facts import GuestFactOperations
@@ -231,6 +232,7 @@ def _boots(parts: _Parts) -> ServerBoot:
         clock=parts.clock,
         tracer=parts.tracer,
         client_tokens=ClientTokens(parts.database),
+        disks=BootDisks(Volumes(parts.database), VolumeSnapshots(parts.database), parts.config),
     )
 
 

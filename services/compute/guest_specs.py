@@ -8,7 +8,7 @@ import secrets
 
 from novaflow.models import Address, BuildPlan
 from novaflow.virt.config_drive import build_config_drive
-from novaflow.virt.driver import BootSource, GuestSpec
+from novaflow.virt.driver import BootSource, GuestSpec, StoredVolume
 from novaflow.virt.guest_facts import SEED_BYTES, GuestNetwork
 from services.compute.host import ComputeHost
 from services.compute.images import BootFiles
@@ -50,6 +50,7 @@ def guest_spec(
         addresses=addresses,
         subnet=subnet,
         properties=files.properties if files else _properties(plan),
+        volumes=tuple(StoredVolume(volume_id=one.id, server_id=server.id, device=one.device) for one in plan.volumes),
     )
 
 

@@ -100,11 +100,23 @@ class Records:
         return await self._ask(GET_TASK, self._step(order))
 
     async def progress(
-        self, order: Order, event: Event, power: Power | None = None, *, then: tuple[Event, ...] = ()
+        self,
+        order: Order,
+        event: Event,
+        power: Power | None = None,
+        *,
+        then: tuple[Event, ...] = (),
+        takes_volumes: bool = False,
     ) -> NewState:
         """`event` happened, and `then` these; raises TaskSuperseded when the server has moved on without us."""
         report = Progress(
-            server_id=order.server_id, task_id=order.task_id, host=self.host, event=event, power=power, then=then
+            server_id=order.server_id,
+            task_id=order.task_id,
+            host=self.host,
+            event=event,
+            power=power,
+            then=then,
+            takes_volumes=takes_volumes,
         )
         return await self._ask(REPORT_PROGRESS, report)
 

@@ -42,7 +42,7 @@ class VolumeAudit:
             record = records.get(one.volume_id)
             if record is None:
                 self._tell("volume", one.volume_id)
-            elif _differs(one, record, said):
+            elif self._differs(one, record, said):
                 await self.put_right(one.volume_id)
         for missing in records.keys() - {one.volume_id for one in stored}:
             if records[missing].status is Status.IN_USE:
@@ -55,7 +55,7 @@ class VolumeAudit:
         server_id = noted.server_id or (record[0].server_id if record else None) or volume_id
         async with self._host.slots.hold(server_id):
             noted, record = await self._stored(volume_id), await self._record(volume_id)
-            if record is not None and _differs(noted, *record):
+            if record is not None and self._differs(noted, *record):
                 await self._set_right(noted, record[0])
 
     async def _set_right(self, noted: StoredVolume, record: Volume) -> None:
@@ -65,8 +65,9 @@ class VolumeAudit:
                 log.warning("host %s: volume %s is taken from server %s", name, record.id, noted.server_id)
                 timeout = self._host.config.compute.detach_timeout
                 await driver.detach_volume(noted.server_id, record.id, timeout)
-            if record.status is Status.DELETED:
-                log.warning("host %s: removing volume %s, which is deleted", name, record.id)
+            if record.status is Status.DELETED or self._is_elsewhere(record):
+                why = f"is kept on host {record.host}" if self._is_elsewhere(record) else "is deleted"
+                log.warning("host %s: removing volume %s, which %s", name, record.id, why)
                 await driver.remove_volume(record.id)
             elif record.server_id and await driver.power(record.server_id) is not Power.NOSTATE:
                 await driver.attach_volume(record.server_id, record.id, record.device)
@@ -91,6 +92,19 @@ class VolumeAudit:
         found = next((one for one in said.volumes if one.id == volume_id), None)
         return None if found is None else (found, said)
 
+    def _differs(self, noted: StoredVolume, record: Volume, said: HostVolumes) -> bool:
+        """Is there something to put right? An order that runs does that itself."""
+        if record.status in ENDINGS:
+            return False
+        wanted = record.server_id or _NOBODY
+        if record.status is Status.DELETED or self._is_elsewhere(record) or noted.server_id not in (_NOBODY, wanted):
+            return True
+        return wanted in said.ready_servers
+
+    def _is_elsewhere(self, record: Volume) -> bool:
+        """What is here was made by a build that did not end here."""
+        return record.host not in (None, self._host.name)
+
     def _tell(self, kind: str, thing_id: str) -> None:
         if thing_id not in self._told:
             self._told.add(thing_id)
@@ -109,13 +123,3 @@ class VolumeAudit:
             log.warning("volumes of host %s are audited later: %s", self._host.name, error)
         except Exception:
             log.exception("volumes of host %s could not be audited", self._host.name)
-
-
-def _differs(noted: StoredVolume, record: Volume, said: HostVolumes) -> bool:
-    """Is there something to put right? An order that runs does that itself."""
-    if record.status in ENDINGS:
-        return False
-    wanted = record.server_id or _NOBODY
-    if record.status is Status.DELETED or noted.server_id not in (_NOBODY, wanted):
-        return True
-    return wanted in said.ready_servers

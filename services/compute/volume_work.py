@@ -38,9 +38,13 @@ class VolumeWork:
         await self._carry_out(ask, create)
 
     async def delete_volume(self, ask: VolumeOrder) -> None:
-        """Its file goes."""
+        """Its file goes. By the records it is nobody's: a guest that is noted as having it is gone, or about to."""
 
         async def delete(volume: Volume, _: Slot) -> str:
+            noted = [one for one in await self._driver.volumes() if one.volume_id == volume.id and one.server_id]
+            for one in noted:
+                timeout = self._host.config.compute.detach_timeout
+                await self._driver.detach_volume(one.server_id, volume.id, timeout)
             await self._driver.remove_volume(volume.id)
             return ""
 

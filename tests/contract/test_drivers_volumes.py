@@ -2,6 +2,7 @@
 
 import uuid
 
+import msgspec
 import pytest
 
 from novaflow.errors import GuestFailed
@@ -58,6 +59,39 @@ async def test_a_guest_that_is_spawned_again_keeps_its_volumes(hypervisor: Hyper
     await hypervisor.driver.spawn(guest)
 
     assert await hypervisor.devices(guest.server_id) == {"vda", "vdc"}
+
+
+async def test_a_guest_may_be_spawned_with_volumes(hypervisor: Hypervisor) -> None:
+    guest, driver = hypervisor.guest(), hypervisor.driver
+    wanted = [
+        StoredVolume(volume_id=await a_volume(driver), server_id=guest.server_id, device=name)
+        for name in ("vdd", "vde")
+    ]
+
+    for _ in range(2):
+        await driver.spawn(msgspec.structs.replace(guest, volumes=tuple(wanted)))
+
+    assert await hypervisor.devices(guest.server_id) == {"vda", "vdd", "vde"}
+    assert sorted(await driver.volumes(), key=lambda one: one.device) == wanted
+    await driver.destroy(guest.server_id)
+    assert {one.server_id for one in await driver.volumes()} == {""}
+
+
+async def test_a_guest_that_cannot_have_all_its_volumes_is_not_spawned_and_has_none(hypervisor: Hypervisor) -> None:
+    holder, guest, driver = await hypervisor.running(), hypervisor.guest(), hypervisor.driver
+    mine, others = await a_volume(driver), await a_volume(driver)
+    await driver.attach_volume(holder.server_id, others, "vdb")
+    wanted = tuple(
+        StoredVolume(volume_id=volume_id, server_id=guest.server_id, device=device)
+        for volume_id, device in ((mine, "vdb"), (others, "vdc"))
+    )
+
+    with pytest.raises(GuestFailed, match=f"volume {others} is attached to server {holder.server_id}"):
+        await driver.spawn(msgspec.structs.replace(guest, volumes=wanted))
+
+    assert await driver.power(guest.server_id) is Power.NOSTATE
+    noted = {one.volume_id: one.server_id for one in await driver.volumes()}
+    assert noted == {mine: "", others: holder.server_id}
 
 
 async def test_a_guest_that_is_off_gets_a_volume_and_gives_it_back(hypervisor: Hypervisor) -> None:

@@ -113,7 +113,9 @@ class World:
         await self.servers.allocate_network(server_id, task_id, HOST, Config().network)
         for event in (Event.DEVICES_WANTED, Event.SPAWN_STARTED):
             await self.servers.advance(server_id, task_id, event, host=HOST)
-        await self.servers.advance(server_id, task_id, Event.SPAWNED, host=HOST, power=Power.RUNNING)
+        await self.servers.advance(
+            server_id, task_id, Event.SPAWNED, host=HOST, power=Power.RUNNING, takes_volumes=True
+        )
         return server_id
 
     async def place(self, server_id: str) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import Boolean, Column, Index, Integer
+from sqlalchemy import Boolean, Column, Index, Integer, false
 
 from novaflow.db.schema.metadata import Choice, JsonText, Key, LongText, Name, UtcDateTime, Uuid, table
 from novaflow.volumes import Status
@@ -37,6 +37,7 @@ volumes: Final = table(
     Column("server_id", Uuid),
     Column("device", Key, nullable=False),
     Column("attached_at", UtcDateTime),
+    Column("delete_on_termination", Boolean, nullable=False, server_default=false()),
     Index(None, "project_id", "is_deleted"),
     Index(None, "host"),
     Index(None, "server_id"),

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import shutil
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
 import msgspec
@@ -35,7 +35,8 @@ async def spawn(host: LibvirtHost, guest: GuestSpec) -> None:
                 disk = host.files.of(guest.server_id) / "disk"
                 await create_overlay(disk, guest.disk, found, guest.flavor.disk_gb * GIB)
             await _make_disks(host, guest)
-            await _start_new(host, domain_of(host, guest))
+            with _with_volumes(host, guest):
+                await _start_new(host, domain_of(host, guest))
 
 
 async def adopt(host: LibvirtHost, guest: GuestSpec, files: list[GuestFile], *, is_running: bool) -> None:
@@ -109,6 +110,17 @@ async def _all_or_nothing(host: LibvirtHost, server_id: str) -> AsyncIterator[No
         yield
     except BaseException:
         await see_through(clear(host, server_id))
+        raise
+
+
+@contextlib.contextmanager
+def _with_volumes(host: LibvirtHost, guest: GuestSpec) -> Iterator[None]:
+    """The guest has the volumes that it is to get, unless nothing comes of it."""
+    host.volumes.take_all(guest.volumes)
+    try:
+        yield
+    except BaseException:
+        host.volumes.let_go_of_all(guest.volumes)
         raise
 
 

@@ -1,7 +1,9 @@
-"""ModifyInstanceAttribute, for the attributes that can be changed here: the lock on an instance, and its security groups."""
+"""ModifyInstanceAttribute, for what can be changed here: the lock on an instance, its security groups, which volumes end with it."""
 
 from typing import Final
 
+from services.api.ec2.block_devices import NAME as BLOCK_DEVICES
+from services.api.ec2.block_devices import change
 from services.api.ec2.errors import Ec2Error
 from services.api.ec2.frame import Action, Answer, Call, Ec2Api
 from services.api.ec2.instance_lookup import one_alive
@@ -10,9 +12,8 @@ from services.api.ec2.security_groups import named_or_numbered
 
 _TERMINATION: Final = "DisableApiTermination"
 _GROUPS: Final = "GroupId"
-_CHANGEABLE: Final = (_TERMINATION, _GROUPS)
+_CHANGEABLE: Final = (_TERMINATION, _GROUPS, BLOCK_DEVICES)
 _FIXED: Final = (
-    "BlockDeviceMapping",
     "EbsOptimized",
     "EnaSupport",
     "InstanceInitiatedShutdownBehavior",
@@ -31,13 +32,15 @@ async def modify_instance_attribute(api: Ec2Api, call: Call) -> Answer:
     given = [name for name in (*_CHANGEABLE, *_FIXED) if name in call.params]
     if "Attribute" in call.params:
         name = call.params.text("Attribute")
-        given.append(name[:1].upper() + name[1:])
+        given = list(dict.fromkeys([*given, name[:1].upper() + name[1:]]))
     if len(given) != 1:
         raise Ec2Error("InvalidParameterCombination", "One attribute is changed at a time.")
     if given[0] == _TERMINATION:
         await _lock(api, call, instance)
     elif given[0] == _GROUPS:
         await _regroup(api, call, instance)
+    elif given[0] == BLOCK_DEVICES and BLOCK_DEVICES in call.params:
+        await change(api, call, instance)
     else:
         raise Ec2Error("UnsupportedOperation", f"The attribute {given[0][:64]} cannot be changed here.")
     return {"return": True}

@@ -11,10 +11,12 @@ from typing import Any, Final
 import msgspec
 
 from novaflow.errors import Missing
-from novaflow.models import ClientToken
+from novaflow.models import ClientToken, Flavor
+from novaflow.operations.boot_drafts import BootRequest
 from novaflow.operations.flavors import FlavorQuery
 from novaflow.operations.passwords import generate_password
-from novaflow.operations.server_boot import BootRequest
+from services.api.ec2.block_devices import NAME as BLOCK_DEVICES
+from services.api.ec2.block_devices import data_disks
 from services.api.ec2.errors import Ec2Error, invalid_value
 from services.api.ec2.frame import Action, Answer, Call, Ec2Api
 from services.api.ec2.ids import IMAGE, resolve
@@ -56,9 +58,10 @@ async def run_instances(api: Ec2Api, call: Call) -> Answer:
         raise Ec2Error("InvalidPlacementGroup.Unknown", "There are no placement groups here.")
     user_data = params.data("UserData", b"", most=MAX_USER_DATA)
     image, kernel, ramdisk = await _images(api, call)
+    flavor = await _flavor(api, call)
     request = BootRequest(
         name="",
-        flavor_id=await _flavor_id(api, call),
+        flavor_id=flavor.id,
         image_id=image,
         kernel_id=kernel,
         ramdisk_id=ramdisk,
@@ -70,6 +73,7 @@ async def run_instances(api: Ec2Api, call: Call) -> Answer:
         user_data=base64.b64encode(user_data).decode(),
         availability_zone=placement.text("AvailabilityZone", ""),
         metadata=_tags(call),
+        disks=await data_disks(api, call, flavor),
         once=_once(call),
     )
     made = await api.boots.boot(call.context, request)
@@ -84,11 +88,11 @@ async def _images(api: Ec2Api, call: Call) -> tuple[str, str, str]:
     return image, kernel, ramdisk
 
 
-async def _flavor_id(api: Ec2Api, call: Call) -> str:
+async def _flavor(api: Ec2Api, call: Call) -> Flavor:
     name = call.params.text("InstanceType", _DEFAULT_TYPE)
     for flavor in await api.flavors.list(call.context, FlavorQuery(is_public=None)):
         if flavor.name == name:
-            return flavor.id
+            return flavor
     raise Ec2Error("InvalidParameterValue", f"Invalid value '{name[:64]}' for InstanceType.")
 
 
@@ -138,6 +142,7 @@ ACTIONS: Final = (
         run_instances,
         takes=(
             *_AS_IT_IS,
+            BLOCK_DEVICES,
             "ClientToken",
             "ImageId",
             "InstanceType",

@@ -15,6 +15,7 @@ from services.api.ec2.xml import Tree
 
 TYPE: Final = "standard"
 _ATTACHMENTS: Final = {
+    Status.RESERVED: "attaching",
     Status.ATTACHING: "attaching",
     Status.IN_USE: "attached",
     Status.DETACHING: "detaching",
@@ -151,7 +152,7 @@ def attachment_view(one: ShownVolume) -> Mapping[str, Tree]:
         "device": f"/dev/{one.volume.device}",
         "status": one.attachment_state,
         "attachTime": one.volume.attached_at,
-        "deleteOnTermination": False,
+        "deleteOnTermination": one.volume.delete_on_termination,
     }
 
 
@@ -187,7 +188,7 @@ def _block_device(volume: Volume, volume_id: str) -> Tree:
         "volumeId": volume_id,
         "status": _ATTACHMENTS[volume.status],
         "attachTime": volume.attached_at,
-        "deleteOnTermination": False,
+        "deleteOnTermination": volume.delete_on_termination,
     }
     return {"deviceName": f"/dev/{volume.device}", "ebs": ebs}
 

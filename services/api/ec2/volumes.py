@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from novaflow.errors import Invalid, NotFound
-from novaflow.operations.volumes import MOST_GB
-from novaflow.volumes import ATTACHED, Volume
+from novaflow.volumes import ATTACHED, MOST_GB, Volume
 from services.api.ec2.errors import Ec2Error, invalid_value
 from services.api.ec2.filters import Field, filtered
 from services.api.ec2.frame import Action, Answer, Call, Ec2Api

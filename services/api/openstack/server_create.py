@@ -11,21 +11,19 @@ from aiohttp import web
 from novaflow.config import Network
 from novaflow.errors import Invalid
 from novaflow.models import NETWORKS_HINT, NO_NETWORK, Hints, InjectedFile
+from novaflow.operations.boot_drafts import BootRequest
 from novaflow.operations.passwords import generate_password
-from novaflow.operations.server_boot import BootRequest
 from novaflow.placement.rules.query import parsed
 from services.api.openstack.frame import Api, checked, context, links, microversion, read_json, reply
 from services.api.openstack.microversion import Version
 from services.api.openstack.schema import is_uuid
+from services.api.openstack.server_devices import disks_of
 from services.api.openstack.server_schemas import create_schema
 from services.api.openstack.server_views import created
 from services.web import SPAN
 
 _UUID_HINTS: Final = ("group", "same_host", "different_host")
 _NETWORKS: Final = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
-_DEVICES_REFUSED: Final = (
-    "Block Device Mapping is Invalid: only the server's own image at boot index 0, to a local disk, is supported."
-)
 
 
 async def create(api: Api, request: web.Request) -> web.Response:
@@ -46,7 +44,6 @@ def boot_request(body: Mapping[str, Any], version: Version, network: Network) ->
     """What a checked body asks for; raises Invalid where its parts do not fit each other or this cloud."""
     server: Mapping[str, Any] = body["server"]
     image_id = image_id_of(server)
-    _refuse_devices(server, image_id)
     _refuse_networks(server.get("networks"), network)
     zone, force_host = _placement(server.get("availability_zone") or "")
     min_count, max_count = _counts(server)
@@ -73,6 +70,7 @@ def boot_request(body: Mapping[str, Any], version: Version, network: Network) ->
         access_ipv4=server.get("accessIPv4", ""),
         access_ipv6=server.get("accessIPv6", ""),
         disk_config=server.get("OS-DCF:diskConfig", "MANUAL"),
+        disks=disks_of(server, image_id),
         security_groups=tuple(sorted({group["name"] for group in server.get("security_groups", ()) if group})),
     )
 
@@ -96,22 +94,6 @@ def image_id_of(server: Mapping[str, Any]) -> str:
 def last_part(reference: str) -> str:
     """The id in a link, or the id itself."""
     return reference.split("?", 1)[0].rstrip("/").rsplit("/", 1)[-1]
-
-
-def _refuse_devices(server: Mapping[str, Any], image_id: str) -> None:
-    """Clients may name the image a second time as the boot device; any other device would need a volume service."""
-    devices: list[Mapping[str, Any]] = server.get("block_device_mapping_v2", [])
-    if server.get("block_device_mapping") or len(devices) > 1:
-        raise Invalid(reason=_DEVICES_REFUSED)
-    for device in devices:
-        is_the_image = (
-            device.get("source_type") == "image"
-            and device.get("destination_type") == "local"
-            and device.get("boot_index") == 0
-            and device.get("uuid", device.get("image_id")) == image_id
-        )
-        if not is_the_image:
-            raise Invalid(reason=_DEVICES_REFUSED)
 
 
 def _refuse_networks(asked: str | list[Mapping[str, Any]] | None, network: Network) -> None:

@@ -7,8 +7,7 @@ from typing import Any, Final, TypedDict
 
 from aiohttp import web
 
-from novaflow.operations.volumes import MOST_GB
-from novaflow.volumes import ATTACHED, Volume, VolumeSnapshot
+from novaflow.volumes import ATTACHED, MOST_GB, Volume, VolumeSnapshot
 from services.api.openstack.frame import Api, context, empty, needs, read_body, reply
 from services.api.openstack.microversion import MIN, Version
 from services.api.openstack.paging import window
