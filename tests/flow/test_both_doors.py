@@ -1,5 +1,6 @@
 """One cloud, two doors: whatever is done at one of them is seen at both, in every moment of it."""
 
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from novaflow.states import Vm
 from tests.support.both_doors import CONFIG, BothDoors, both_doors
 from tests.support.gates import Broken
 from tests.support.rest_actions import TWIN
+from tests.support.watching import WHO
 
 KEY: Final = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me@example"
 TAGS: Final = [{"ResourceType": "instance", "Tags": [{"Key": "role", "Value": "web"}]}]
@@ -55,6 +57,19 @@ LIFE: Final[tuple[tuple[str, object, str, str], ...]] = (
 )
 
 
+# How a server gets where it is terminated from, and what EC2 calls that.
+ENDS: Final[tuple[tuple[tuple[tuple[str, object], ...], str], ...]] = (
+    ((("pause", None),), "running"),
+    ((("suspend", None),), "stopped"),
+    ((("os-stop", None),), "stopped"),
+    ((("rescue", None),), "running"),
+    ((("migrate", None),), "running"),
+    ((("shelve", None),), "stopped"),
+    ((("shelve", None), ("shelveOffload", None)), "stopped"),
+    ((("os-resetState", {"state": "error"}),), "stopped"),
+)
+
+
 async def state(doors: BothDoors, server: str) -> tuple[str, str]:
     """The status at the one door, the state at the other."""
     instance = await doors.name(ec2_ids.INSTANCE, "i", server)
@@ -94,6 +109,27 @@ async def test_what_ec2_does_to_instances_is_seen_at_both_doors(tmp_path: Path) 
         assert (await doors.ask("GET", "/servers"))["servers"] == []
         assert await doors.history() <= doors.watcher.seen
         assert {vm for _, vm, _ in doors.watcher.seen} == {"building", "active", "stopped", "deleted"}
+
+
+async def test_an_instance_is_terminated_from_wherever_the_compute_api_brought_it(tmp_path: Path) -> None:
+    async with both_doors(tmp_path) as doors:
+        for steps, word in ENDS:
+            server = await doors.create()
+            instance = await doors.name(ec2_ids.INSTANCE, "i", server)
+            for action, argument in steps:
+                await doors.act(server, action, argument)
+
+            answer = await doors.ec2.ask("terminate_instances", InstanceIds=[instance])
+            await doors.rest(server)
+
+            (change,) = answer["TerminatingInstances"]
+            assert change["PreviousState"]["Name"] == word, steps
+            assert change["CurrentState"]["Name"] in ("shutting-down", "terminated")
+            assert (await doors.api.ask("GET", f"/servers/{server}", who=WHO)).status == HTTPStatus.NOT_FOUND
+        assert await doors.history() <= doors.watcher.seen
+        # One that no host has is gone at once.
+        left = {vm for _, vm, task in doors.watcher.seen if task == "deleting"}
+        assert left == {"paused", "suspended", "stopped", "rescued", "resized", "shelved", "error"}
 
 
 async def test_a_deleted_server_that_may_come_back_is_terminated_until_it_does(tmp_path: Path) -> None:
