@@ -8,9 +8,9 @@ import pytest
 from novaflow.models import Server
 from novaflow.virt.driver import StoredVolume
 from novaflow.volumes import Status, Volume
-from tests.flow.test_volumes import Store
 from tests.support.cloud import USER, cloud
 from tests.support.moves import once
+from tests.support.volume_store import Store
 
 
 async def fresh(store: Store, _: Server) -> Volume:
