@@ -78,7 +78,9 @@ class Lives(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        if self.failures:  # servers may be left that no example may begin with: its rules would not be those of the others
+        if (
+            self.failures
+        ):  # servers may be left that no example may begin with: its rules would not be those of the others
             raise self.failures[0]
 
     def live(self, life: Coroutine[Any, Any, object]) -> None:
