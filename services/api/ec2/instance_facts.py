@@ -41,7 +41,7 @@ def _attributes(instance: Instance) -> dict[str, Tree]:
         "disableApiTermination": {"value": server.is_locked},
         "instanceInitiatedShutdownBehavior": {"value": "stop"},
         "rootDeviceName": {"value": ROOT_DEVICE},
-        "blockDeviceMapping": instance.disks,
+        "blockDeviceMapping": [disk.view for disk in instance.disks],
         "groupSet": group_views(instance),
         "productCodes": [],
         "ebsOptimized": {"value": False},

@@ -11,6 +11,7 @@ from novaflow.models import Server
 from novaflow.states import Vm
 from services.api.ec2.ids import shown
 from services.api.ec2.instance_states import InstanceState, reason_of, state_of
+from services.api.ec2.volume_views import AttachedVolume
 from services.api.ec2.xml import Tree
 
 ROOT_DEVICE: Final = "/dev/vda"
@@ -27,7 +28,7 @@ class Instance:
     ramdisk: str
     client_token: str = ""
     groups: tuple[tuple[str, str], ...] = ()  # ids and names of its security groups
-    disks: tuple[Tree, ...] = ()  # its volumes, as they are shown with it
+    disks: tuple[AttachedVolume, ...] = ()
     public_address: str = ""  # that is kept for it; see services/api/ec2/addresses.py for what that means
 
     @property
@@ -115,7 +116,7 @@ def _view(instance: Instance) -> Mapping[str, Tree]:
         "stateReason": None if reason is None else {"code": reason[0], "message": reason[1]},
         "rootDeviceType": "instance-store",
         "rootDeviceName": ROOT_DEVICE,
-        "blockDeviceMapping": instance.disks,
+        "blockDeviceMapping": [disk.view for disk in instance.disks],
         "virtualizationType": "hvm",
         "clientToken": instance.client_token,
         "tagSet": tag_views(server.metadata),

@@ -44,6 +44,15 @@ def _reason_message(instance: Instance) -> list[str]:
 
 FIELDS: Final[Mapping[str, Field[Instance]]] = {
     "availability-zone": lambda one: [one.zone],
+    "block-device-mapping.attach-time": lambda one: [
+        moment(disk.volume.attached_at) for disk in one.disks if disk.volume.attached_at
+    ],
+    "block-device-mapping.delete-on-termination": lambda one: [
+        str(disk.volume.delete_on_termination).lower() for disk in one.disks
+    ],
+    "block-device-mapping.device-name": lambda one: [disk.device for disk in one.disks],
+    "block-device-mapping.status": lambda one: [disk.state for disk in one.disks],
+    "block-device-mapping.volume-id": lambda one: [disk.id for disk in one.disks],
     "client-token": lambda one: [one.client_token],
     "dns-name": lambda one: [one.public_address],
     "group-id": lambda one: [group_id for group_id, _ in one.groups],

@@ -55,6 +55,35 @@ class ShownVolume:
         return _ATTACHMENTS.get(self.volume.status, "")
 
 
+@dataclass(frozen=True)
+class AttachedVolume:
+    """A volume of an instance, with the id that it has at this door."""
+
+    volume: Volume
+    id: str
+
+    @property
+    def device(self) -> str:
+        """/dev/vdf."""
+        return f"/dev/{self.volume.device}"
+
+    @property
+    def state(self) -> str:
+        """attaching, attached or detaching."""
+        return _ATTACHMENTS[self.volume.status]
+
+    @property
+    def view(self) -> Tree:
+        """As it is shown with its instance."""
+        ebs = {
+            "volumeId": self.id,
+            "status": self.state,
+            "attachTime": self.volume.attached_at,
+            "deleteOnTermination": self.volume.delete_on_termination,
+        }
+        return {"deviceName": self.device, "ebs": ebs}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ShownSnapshot:
     """A snapshot with the ids that it and its volume have at this door."""
@@ -116,13 +145,13 @@ async def show_snapshots(api: Ec2Api, call: Call, snapshots: Iterable[VolumeSnap
     ]
 
 
-async def block_devices(api: Ec2Api, server_ids: Collection[str]) -> dict[str, tuple[Tree, ...]]:
-    """By server the volumes that it has, as they are shown with an instance."""
+async def block_devices(api: Ec2Api, server_ids: Collection[str]) -> dict[str, tuple[AttachedVolume, ...]]:
+    """By server the volumes that it has."""
     attached = await api.volumes.of_servers(server_ids)
     volumes = [volume for some in attached.values() for volume in some]
     numbers = await api.ids.numbers(ec2_ids.VOLUME, [volume.id for volume in volumes])
     return {
-        server_id: tuple(_block_device(volume, shown("vol", numbers[volume.id])) for volume in some)
+        server_id: tuple(AttachedVolume(volume, shown("vol", numbers[volume.id])) for volume in some)
         for server_id, some in attached.items()
     }
 
@@ -181,16 +210,6 @@ def tags_asked(params: Params, kind: str) -> dict[str, str]:
             raise invalid_value("TagSpecification.ResourceType", f"Only a {kind} is tagged when it is made.")
         found |= tags_of(part)
     return found
-
-
-def _block_device(volume: Volume, volume_id: str) -> Tree:
-    ebs = {
-        "volumeId": volume_id,
-        "status": _ATTACHMENTS[volume.status],
-        "attachTime": volume.attached_at,
-        "deleteOnTermination": volume.delete_on_termination,
-    }
-    return {"deviceName": f"/dev/{volume.device}", "ebs": ebs}
 
 
 def _tags(tags: Mapping[str, str]) -> Sequence[Mapping[str, Tree]]:

@@ -168,7 +168,9 @@ _FIELDS: Final[Mapping[str, Field[ShownVolume]]] = {
     "attachment.instance-id": lambda one: [one.instance] if one.attachment_state else [],
     "attachment.status": lambda one: [one.attachment_state] if one.attachment_state else [],
     "attachment.device": lambda one: [f"/dev/{one.volume.device}"] if one.attachment_state else [],
-    "attachment.delete-on-termination": lambda one: ["false"] if one.attachment_state else [],
+    "attachment.delete-on-termination": lambda one: (
+        [str(one.volume.delete_on_termination).lower()] if one.attachment_state else []
+    ),
 }
 
 ACTIONS: Final = (

@@ -53,6 +53,12 @@ async def disks(door: Door, instance: str) -> dict[str, dict[str, Any]]:
     return {disk["DeviceName"]: disk["Ebs"] for disk in one["BlockDeviceMappings"]}
 
 
+async def found_by(door: Door, name: str, value: str) -> list[str]:
+    """The instances that a filter finds."""
+    found = await door.ask("describe_instances", Filters=[{"Name": name, "Values": [value]}])
+    return [instance["InstanceId"] for one in found["Reservations"] for instance in one["Instances"]]
+
+
 async def test_instances_have_their_volumes_at_once_and_those_end_with_them(world: World, door: Door) -> None:
     kept = mapping("/dev/xvdh", DeleteOnTermination=False)
     (one,) = await run(world, door, mapping(VolumeSize=2), kept)
@@ -66,6 +72,12 @@ async def test_instances_have_their_volumes_at_once_and_those_end_with_them(worl
     sizes = {volume["VolumeId"]: (volume["Size"], volume["State"]) for volume in found}
     assert sizes == {shown["/dev/vdf"]["VolumeId"]: (2, "in-use"), shown["/dev/vdh"]["VolumeId"]: (1, "in-use")}
     assert [one["DeleteOnTermination"] for volume in found for one in volume["Attachments"]].count(True) == 1
+    ids = {device: ebs["VolumeId"] for device, ebs in shown.items()}
+    for name, value in (("volume-id", ids["/dev/vdf"]), ("device-name", "/dev/vdh"), ("delete-on-termination", "true")):
+        assert await found_by(door, f"block-device-mapping.{name}", value) == [one["InstanceId"]]
+    assert await found_by(door, "block-device-mapping.status", "attached") == []
+    by_flag = [{"Name": "attachment.delete-on-termination", "Values": ["true"]}]
+    assert [volume["Size"] for volume in (await door.ask("describe_volumes", Filters=by_flag))["Volumes"]] == [2]
     in_use = await door.refusal("delete_volume", VolumeId=shown["/dev/vdh"]["VolumeId"])
     assert in_use == ("VolumeInUse", 400)
 
