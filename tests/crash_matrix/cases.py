@@ -123,7 +123,13 @@ def _deleted_in(name: str, *path: str, starts: Vm = Vm.ACTIVE) -> Trial:
     steps = tuple(_ACTIONS[step] for step in path)
     is_move = name in ("resize", "migrate", "confirm", "revert", "live migrate", "unshelve")
     return Trial(
-        f"delete in a{'n' * name.startswith('a')} {name}", _ACTIONS["force delete"], steps, starts, Vm.DELETED, is_move, takes_over=_ACTIONS[name]
+        f"delete in a{'n' * name.startswith('a')} {name}",
+        _ACTIONS["force delete"],
+        steps,
+        starts,
+        Vm.DELETED,
+        is_move,
+        takes_over=_ACTIONS[name],
     )
 
 
