@@ -32,6 +32,13 @@ def boto27_bin() -> Path:
     return environment27(need_python27(), _HERE / "boto27.lock", _HERE / "virtualenv27.lock")
 
 
+@pytest.fixture(scope="session")
+def keystone27_bin() -> Path:
+    """Where the unmodified `keystone` client of Icehouse is, on CPython 2.7."""
+    locks = (_HERE / "keystone27.lock", _HERE / "virtualenv27.lock", _HERE / "pbr27.lock")
+    return environment27(need_python27(), *locks)
+
+
 @pytest.fixture
 def state_dir() -> Iterator[Path]:
     """A directory whose path is short enough for libvirt's sockets; guests that a failed test left end with it."""

@@ -6,7 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,15 @@ def filled(lock: Path, version: str, make: Callable[[Path], None]) -> Path:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if not (directory / "complete").exists():
             make(directory)
-            install = ("-m", "pip", "install", "-qqq", "--no-deps", "--require-hashes", "-r", lock)
-            run(directory / "bin" / "python", *install)
+            install(directory, lock)
             (directory / "complete").touch()
     return directory / "bin"
+
+
+def install(directory: Path, lock: Path) -> None:
+    """Put exactly what `lock` pins into a virtual environment. Raises as `run`."""
+    words = ("-m", "pip", "install", "-qqq", "--no-deps", "--require-hashes", "-r", lock)
+    run(directory / "bin" / "python", *words)
 
 
 def run(*command: str | Path) -> None:
@@ -52,6 +57,22 @@ class CommandFailed(Exception):
     """A client's command ended with another status than 0."""
 
 
+async def output_of(program: Path, *words: str, environ: Mapping[str, str], stdin: bytes | None = None) -> str:
+    """What a client's command prints that gets `environ` and nothing of ours but PATH. Raises CommandFailed with what it complained of."""
+    process = await asyncio.create_subprocess_exec(
+        *(str(program), *words),
+        stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={"PATH": os.environ["PATH"], "HOME": str(program.parent), **environ},
+    )
+    async with asyncio.timeout(_COMMAND_TIMEOUT):
+        output, complaints = await process.communicate(stdin)
+    if process.returncode:
+        raise CommandFailed(f"{program.name} {' '.join(words)}: {complaints.decode()}")
+    return output.decode()
+
+
 @dataclass(frozen=True)
 class OpenStackClient:
     """The `openstack` command with its environment."""
@@ -61,18 +82,7 @@ class OpenStackClient:
 
     async def text(self, *words: str, stdin: bytes | None = None) -> str:
         """Run a command; gives what it printed. Raises CommandFailed with what it complained of."""
-        process = await asyncio.create_subprocess_exec(
-            *(str(self.bin / "openstack"), *words),
-            stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={"PATH": os.environ["PATH"], "HOME": str(self.bin), **self.environ},
-        )
-        async with asyncio.timeout(_COMMAND_TIMEOUT):
-            output, complaints = await process.communicate(stdin)
-        if process.returncode:
-            raise CommandFailed(f"openstack {' '.join(words)}: {complaints.decode()}")
-        return output.decode()
+        return await output_of(self.bin / "openstack", *words, environ=self.environ, stdin=stdin)
 
     async def json(self, *words: str) -> Any:
         """The same, with the answer as JSON."""

@@ -13,22 +13,29 @@ from typing import Final
 
 import pytest
 
-from tests.support.clients import CLIENTS, environment, filled, run
+from tests.support.clients import CLIENTS, environment, filled, install, run
 
 NAME: Final = "python2.7"
 _ASK: Final = "import ssl, sys, zlib; sys.stdout.write(sys.version)"  # without the two no package is fetched
 _TIMEOUT: Final = 30
 
 
-def environment27(python: Path, lock: Path, virtualenv: Path) -> Path:
-    """As `environment`, for this interpreter; `virtualenv` pins the tool that makes it."""
+def environment27(python: Path, lock: Path, virtualenv: Path, built_with: Path | None = None) -> Path:
+    """As `environment`, for this interpreter; `virtualenv` pins the tool that makes it.
+
+    `built_with` pins what is installed first, because source packages in `lock` are built with it: they fetch it themselves, and
+    unpinned, where it is not there.
+    """
+    build = built_with.read_text() if built_with else ""
 
     def make(directory: Path) -> None:
         tool = environment(virtualenv) / "virtualenv"
         data = CLIENTS / "virtualenv-data"
         run(tool, "-q", "--clear", "--no-periodic-update", "--app-data", data, "-p", python, directory)
+        if built_with:
+            install(directory, built_with)
 
-    return filled(lock, f"{python} {version_of(python)}", make)
+    return filled(lock, f"{python} {version_of(python)}{build}", make)
 
 
 def need_python27() -> Path:
