@@ -1,7 +1,7 @@
 """What is tried: every action, from where it may begin, and the steps of its way, read from the state table."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ _NOT_GONE: Final = frozenset(
         *(Event.ABORT_WANTED, Event.COMPLETION_WANTED, Event.LIVE_MIGRATION_CANCELLED),
     }
 )
-# Passed within a transaction, so nobody ever sees a server there.
+# Passed within a transaction, so nobody ever sees a server there; but a build with volumes waits at the first of them.
 _UNSEEN: Final = frozenset({Task.BLOCK_DEVICE_MAPPING, Task.IMAGE_PENDING_UPLOAD, Task.SHELVING_IMAGE_PENDING_UPLOAD})
 
 
@@ -53,6 +53,11 @@ class Trial:
         """Whether the server is made by the trial itself."""
         return Event.CREATE_ORDERED in (self.action.event, self.takes_over.event if self.takes_over else None)
 
+    @property
+    def boots_with_volumes(self) -> bool:
+        """Whether the server is made with a volume that its path has made, and with a new one."""
+        return self.boots and self.path != ()
+
     def __str__(self) -> str:
         return self.name
 
@@ -67,13 +72,14 @@ class Trial:
         """When a victim may die, in the order of the way."""
         if isinstance(self.action, VolumeAction):
             return (REQUEST, *(status.value for status in self.action.way), AFTER)
-        tasks = tasks_of(self.starts, self.action.event)
+        unseen = _UNSEEN - {Task.BLOCK_DEVICE_MAPPING} if self.boots_with_volumes else _UNSEEN
+        tasks = tasks_of(self.starts, self.action.event, unseen)
         if self.action.event is Event.SHELVE_ORDERED and self.ends is Vm.SHELVED_OFFLOADED:
             tasks = (*tasks, Task.SHELVING_OFFLOADING)
         return (REQUEST, *(task.value for task in tasks), AFTER)
 
 
-def tasks_of(vm: Vm, event: Event) -> Sequence[Task]:
+def tasks_of(vm: Vm, event: Event, unseen: Collection[Task] = _UNSEEN) -> Sequence[Task]:
     """The task_states of an action that goes well, in the order of its way."""
     before = state_of(vm, "scheduling" if event is Event.CREATE_ORDERED else "")
     ahead = [before if event is Event.CREATE_ORDERED else MOVES[before, event]]
@@ -81,7 +87,7 @@ def tasks_of(vm: Vm, event: Event) -> Sequence[Task]:
     for here in ahead:  # grows
         if here.task is Task.IDLE and here.vm is not Vm.BUILDING:
             continue
-        if here.task is not Task.IDLE and here.task not in _UNSEEN:
+        if here.task is not Task.IDLE and here.task not in unseen:
             found[here.task] = None
         ahead += [
             after
@@ -129,7 +135,7 @@ def _deleted_in(name: str, *path: str, starts: Vm = Vm.ACTIVE) -> Trial:
         starts,
         Vm.DELETED,
         is_move,
-        takes_over=_ACTIONS[name],
+        takes_over=_ACTIONS[_WHERE.split(name)[0]],
     )
 
 
@@ -205,6 +211,8 @@ TRIALS: Final = (
     _deleted_in("attach volume", *_FRESH),
     _deleted_in("detach volume", *_IN_USE),
     _deleted_in("snapshot volume", *_IN_USE),
+    _trial("boot with volumes",              _FRESH,                   Vm.BUILDING, Vm.ACTIVE),
+    _deleted_in("boot with volumes", *_FRESH, starts=Vm.BUILDING),
 )
 # fmt: on
 

@@ -13,7 +13,7 @@ def storage_problems(world: World) -> Iterator[Problem]:
     """Whatever is wrong with them when nothing should be under way."""
     volumes, snapshots = _live(world.volumes), _live(world.snapshots)
     for row in (*volumes.values(), *snapshots.values()):
-        if row.status in ENDINGS:
+        if row.status in ENDINGS or row.status is Status.RESERVED:
             yield Problem("stuck", row.id, f"{row.name} is {row.status} for order {row.order_id}")
     for row in volumes.values():
         yield from _of_volume(row, world)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 
@@ -14,7 +14,7 @@ from novaflow.states import Event, Task, Vm
 from novaflow.volumes import Status
 from tests.crash_matrix.cases import AFTER, DOWN, REQUEST, Step, Trial
 from tests.crash_matrix.cloud import SOURCE, TwoHosts
-from tests.crash_matrix.storage import Sight, Things, VolumeAction, delete_thing, order_volume, sights
+from tests.crash_matrix.storage import Sight, Things, VolumeAction, boot_devices, delete_thing, order_volume, sights
 from tests.support.crashes import PATIENCE, until
 from tests.support.rest_actions import order
 
@@ -112,8 +112,8 @@ async def prepare(cloud: TwoHosts, riders: Sequence[Rider], prefix: str, image: 
     servers = [rider for rider in riders if not rider.trial.boots]
     await asyncio.gather(*(_boot(cloud, rider, image) for rider in servers))
     await _idle(cloud, prefix)
-    for step in range(max((len(rider.trial.path) for rider in servers), default=0)):
-        walking = [rider for rider in servers if len(rider.trial.path) > step]
+    for step in range(max(len(rider.trial.path) for rider in riders)):
+        walking = [rider for rider in riders if len(rider.trial.path) > step]
         await asyncio.gather(*(_order(cloud, rider, rider.trial.path[step], image) for rider in walking))
         await _idle(cloud, prefix)
     found, seen = await standings(cloud, prefix), await sights(cloud, prefix)
@@ -185,7 +185,9 @@ async def _force_delete(cloud: TwoHosts, server_id: str) -> None:
 
 
 async def _boot(cloud: TwoHosts, rider: Rider, image: str) -> None:
-    facts = {"networks": "auto", "availability_zone": f"nova:{SOURCE}"}
+    facts: dict[str, Any] = {"networks": "auto", "availability_zone": f"nova:{SOURCE}"}
+    if rider.trial.boots_with_volumes:
+        facts["block_device_mapping_v2"] = boot_devices(image, rider.things)
     rider.things.server_id = await cloud.client.boot(rider.name, image, "1", **facts)
 
 

@@ -13,6 +13,7 @@ from novaflow.volumes import ENDINGS, Status
 from tests.support.crashes import CrashingCloud
 
 SIZE_GB: Final = 1
+BOOT_VOLUMES: Final = 2  # of a server that is made with volumes
 UNENDED: Final = " UNION ALL ".join(
     f"SELECT id FROM {table} WHERE status IN ({', '.join(repr(status.value) for status in ENDINGS)})"
     for table in ("volumes", "volume_snapshots")
@@ -108,6 +109,16 @@ async def order_volume(client: OpenStack, action: VolumeAction, things: Things) 
             await _ask(client, "DELETE", f"{at}/os-volumes/{volume_id}")
         case "delete snapshot":
             await _ask(client, "DELETE", f"{at}/os-snapshots/{snapshot_id}")
+
+
+def boot_devices(image: str, things: Things) -> list[dict[str, Any]]:
+    """What a server has from its first boot: its image, the volume that is there, and a new one that ends with it."""
+    new = {"source_type": "blank", "volume_size": SIZE_GB, "delete_on_termination": True}
+    return [
+        {"uuid": image, "source_type": "image", "destination_type": "local", "boot_index": 0},
+        {"uuid": things.volume_id, "source_type": "volume", "destination_type": "volume"},
+        {**new, "destination_type": "volume"},
+    ]
 
 
 async def delete_thing(client: OpenStack, thing_id: str) -> None:

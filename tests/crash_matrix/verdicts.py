@@ -7,7 +7,7 @@ from typing import Final
 from novaflow.states import Vm
 from novaflow.volumes import Status
 from tests.crash_matrix.orders import ACCEPTED, UNCLEAR, Rider
-from tests.crash_matrix.storage import VolumeAction
+from tests.crash_matrix.storage import BOOT_VOLUMES, VolumeAction
 from tests.crash_matrix.world import Row, World
 
 DONE: Final = "done"
@@ -48,8 +48,7 @@ def verdict(rider: Rider, world: World) -> Verdict:
         return _wrong(server_id, f"one action was ordered, and {[task.action for task in mine]} were carried out")
     (task,) = mine
     if task.state == "done":
-        is_there = vm == rider.trial.ends
-        return Verdict(server_id, DONE) if is_there else _wrong(server_id, f"it is done, and the server is {vm}")
+        return _of_success(rider, server_id, vm, world)
     if task.state == "error":
         return _of_failure(rider, server_id, vm, task)
     return _wrong(server_id, f"its task {task.id} ({task.action}) is {task.state}, the server {vm}")
@@ -85,6 +84,15 @@ def _of_nothing(rider: Rider, server_id: str, vm: Vm) -> Verdict:
     if server_id and vm != rider.trial.starts and not rider.trial.takes_over:
         return _wrong(server_id, f"nothing was ordered, and the server is {vm}")
     return Verdict(server_id, NOTHING)
+
+
+def _of_success(rider: Rider, server_id: str, vm: Vm, world: World) -> Verdict:
+    if vm != rider.trial.ends:
+        return _wrong(server_id, f"it is done, and the server is {vm}")
+    has = sum(row.server_id == server_id for row in world.volumes.values())
+    if rider.trial.boots_with_volumes and vm is Vm.ACTIVE and has != BOOT_VOLUMES:
+        return _wrong(server_id, f"it is done, and the server has {has} volumes")
+    return Verdict(server_id, DONE)
 
 
 def _of_failure(rider: Rider, server_id: str, vm: Vm, task: Row) -> Verdict:

@@ -213,6 +213,7 @@ WRONG: Final = (
     ("disagreement", lambda: replace(WELL, disks={**WELL.disks, SOURCE: disk(s=guest(rescue=Rescue(hostname="r")))})),
     ("disagreement", lambda: replace(WELL, disks={**WELL.disks, SOURCE: disk(s=guest(ram_mb=2048))})),
     ("stuck",        lambda: replace(HELD, volumes={"v": volume(status=Stored.DETACHING)})),
+    ("stuck",        lambda: replace(HELD, volumes={"v": volume(status=Stored.RESERVED)})),
     ("stuck",        lambda: replace(HELD, snapshots={"c": volume(id="c", status=Stored.CREATING)})),
     ("orphan",       lambda: replace(HELD, volumes={})),
     ("orphan",       lambda: replace(HELD, volumes={"v": volume(is_deleted=True, status=Stored.DELETED)})),

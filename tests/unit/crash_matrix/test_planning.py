@@ -17,6 +17,8 @@ def test_the_points_of_an_action_are_its_way_through_the_state_table() -> None:
     way = ("resize_prep", "resize_migrating", "resize_migrated", "resize_finish")
     assert TRIAL["resize"].points == (REQUEST, *way, AFTER)
     assert TRIAL["stop"].points == (REQUEST, "powering-off", AFTER)
+    assert "block_device_mapping" in TRIAL["boot with volumes"].points
+    assert "block_device_mapping" not in TRIAL["boot"].points
 
 
 def test_the_matrix_has_every_action_with_every_victim_that_has_a_part_in_it() -> None:
