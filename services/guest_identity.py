@@ -18,6 +18,7 @@ SIGNATURE: Final = "X-Instance-ID-Signature"
 FILE: Final = "metadata-secret"  # in the state directory
 VARIABLE: Final = "NOVAFLOW_METADATA_SECRET"  # where the services have none in common
 _BYTES: Final = 32
+_BYTES_IN_HEADERS: Final = "surrogateescape"  # how what is no UTF-8 is shown
 
 
 def shared_secret(state_dir: Path) -> bytes:
@@ -33,8 +34,8 @@ def signed(secret: bytes, server_id: str) -> dict[str, str]:
 
 def is_signed(secret: bytes, server_id: str, signature: str) -> bool:
     """In constant time."""
-    return hmac.compare_digest(_signature(secret, server_id).encode(), signature.encode())
+    return hmac.compare_digest(_signature(secret, server_id).encode(), signature.encode(errors=_BYTES_IN_HEADERS))
 
 
 def _signature(secret: bytes, server_id: str) -> str:
-    return hmac.new(secret, server_id.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(secret, server_id.encode(errors=_BYTES_IN_HEADERS), hashlib.sha256).hexdigest()

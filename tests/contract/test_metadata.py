@@ -187,6 +187,8 @@ async def test_nobody_is_told_anything_without_a_good_signature(service: Service
     assert (await service.get("latest/", **foreign))[0] == 403
     assert (await service.get("latest/", **{guest_identity.SIGNATURE: "\u00e9"}))[0] == 403
     assert (await service.get("latest/", server="another"))[0] == 404
+    assert not guest_identity.is_signed(SECRET, service.first, "\udcff")  # a byte that is no UTF-8
+    assert not guest_identity.is_signed(SECRET, "\udcff", "")
 
 
 async def test_a_token_is_good_for_its_guest_and_its_time(service: Service, clock: ManualClock) -> None:
@@ -311,6 +313,18 @@ async def test_the_answer_with_a_token_passes_no_router(guests: list[Guest]) -> 
 
     assert (await guest.ask(request("/latest/", **{HEADER: token}))).startswith(b"HTTP/1.1 200 OK")
     assert set(guest.hops) == {HOPS}
+
+
+async def test_what_is_asked_behind_a_token_does_not_take_it_over_a_router(guests: list[Guest]) -> None:
+    guest = guests[0]
+    token = request("/latest/api/token", "PUT", **{TTL_HEADER: "60"}).replace(b"Connection: close\r\n", b"")
+
+    answer = await guest.ask(token + request("/latest/"))
+
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+    with_token = guest.hops.index(1)
+    assert set(guest.hops[:with_token]) == {HOPS}
+    assert set(guest.hops[with_token:]) == {1}
 
 
 @pytest.mark.parametrize("path", ["http://example.org/", "*", "//example.org/latest/"])

@@ -10,7 +10,6 @@ import aiohttp
 from aiohttp import hdrs, web
 from yarl import URL
 
-from novaflow.virt.wire.frames import HOPS
 from services import guest_identity
 from services.compute.metadata.transport import GuestTransport
 
@@ -23,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class MetadataProxy:
-    """Passes on to `url`. Who holds a token of IMDSv2 got it in an answer that lives for `token_hops` only."""
+    """Passes on to `url`. Who holds a token of IMDSv2 got it on a connection that lives for `token_hops` from then on."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str, secret: bytes, token_hops: int) -> None:
         self._http = http
@@ -36,7 +35,6 @@ class MetadataProxy:
         transport = request.transport
         if not isinstance(transport, GuestTransport):
             return web.Response(status=499)  # the guest has gone
-        transport.hops = HOPS
         if not request.raw_path.startswith("/"):
             return web.Response(status=400, text="The path must begin with a slash.")
         if (request.content_length or 0) > MOST_BYTES:
@@ -61,5 +59,6 @@ class MetadataProxy:
             body = await answer.read()
             told = {name: answer.headers[name] for name in _ANSWERED if name in answer.headers}
             if request.method == hdrs.METH_PUT:
-                transport.hops = self._token_hops
+                # For the rest of the connection: what is sent again, if a router has dropped it, must not pass that either.
+                transport.hops = min(transport.hops, self._token_hops)
             return web.Response(status=answer.status, body=body, headers=told)
