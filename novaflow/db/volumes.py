@@ -71,14 +71,14 @@ class Volumes(Storage[Volume]):
         super().__init__(db, volumes, Volume, VOLUME)
 
     async def create(self, volume: Volume, defaults: QuotaLimits) -> Volume:
-        """Record a volume of a user. Raises QuotaExceeded."""
+        """Record a volume of a user; gives the one that is recorded by its id already, whatever became of it. Raises QuotaExceeded."""
         ask = Usage(volumes=1, gigabytes=volume.size_gb)
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: AsyncConnection) -> Volume:
             await volume_usage.add(connection, _ADD, self.row(volume), ask, defaults)
+            return await self.find(connection, volume.id, lock=True) or volume
 
-        await self.db.write(work)
-        return volume
+        return await self.db.write(work)
 
     async def attach(
         self, volume_id: str, server_id: str, order_id: str, now: datetime, *, project_id: str | None, device: str

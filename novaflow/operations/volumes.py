@@ -53,7 +53,7 @@ class VolumeOperations:
     ) -> Volume:
         """An empty volume, or one with what a snapshot holds, which is as large unless a larger size is asked for.
 
-        With a `volume_id` of the caller's, whoever makes it twice makes one.
+        With a `volume_id` of the caller's, whoever makes it twice makes one, and is given it as it is by then, deleted or not.
 
         Raises Invalid, NotFound for the snapshot, QuotaExceeded.
         """
@@ -79,7 +79,10 @@ class VolumeOperations:
             created_at=now,
             updated_at=now,
         )
-        return await self._ordered(context, CREATE_VOLUME, await self._volumes.create(made, self._config.quota))
+        recorded = await self._volumes.create(made, self._config.quota)
+        if recorded.order_id != made.order_id:
+            return recorded  # another request made it: what runs may be the order to delete it
+        return await self._ordered(context, CREATE_VOLUME, recorded)
 
     async def list(self, context: Context, *, all_projects: bool = False) -> Sequence[Volume]:
         """The project's volumes, or everybody's for an administrator who asks for them, the oldest first."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from novaflow.errors import Invalid, NotFound
-from novaflow.volumes import ATTACHED, MOST_GB, Volume
+from novaflow.volumes import ATTACHED, MOST_GB, Status
 from services.api.ec2.errors import Ec2Error, invalid_value
 from services.api.ec2.filters import Field, filtered
 from services.api.ec2.frame import Action, Answer, Call, Ec2Api
@@ -28,9 +28,8 @@ from services.api.ec2.volume_views import (
 from services.api.ec2.xml import moment
 
 _MAX_TOKEN: Final = 64
-_TOKENS: Final = uuid.UUID(
-    "6a3c1b6e-0b5d-4c52-9d5e-0f6a4b8f3a11"
-)  # a volume made with a client token has its id from it
+_TOKENS: Final = uuid.UUID("6a3c1b6e-0b5d-4c52-9d5e-0f6a4b8f3a11")
+"""A volume that is made with a client token has its id from it."""
 
 
 async def create_volume(api: Ec2Api, call: Call) -> Answer:
@@ -46,15 +45,13 @@ async def create_volume(api: Ec2Api, call: Call) -> Answer:
     tags = tags_asked(params, "volume")
     size = params.number("Size", source.snapshot.size_gb if source else None, least=1, most=MOST_GB)
     snapshot_id, volume_id = source.snapshot.id if source else None, _id(call)
-    made = await _made_before(api, call, volume_id)
-    if made is None:
-        made = await api.volumes.create(
-            call.context, volume_id=volume_id, size_gb=size, snapshot_id=snapshot_id, availability_zone=zone
-        )
-    elif (made.size_gb, made.snapshot_id, made.availability_zone) != (size, snapshot_id, zone):
+    made = await api.volumes.create(
+        call.context, volume_id=volume_id, size_gb=size, snapshot_id=snapshot_id, availability_zone=zone
+    )
+    if (made.size_gb, made.snapshot_id, made.availability_zone) != (size, snapshot_id, zone):
         said = "Arguments on this idempotent request are inconsistent with arguments used in previous request(s)."
         raise Ec2Error("IdempotentParameterMismatch", said)
-    if tags:
+    if tags and made.status is not Status.DELETED:
         (one,) = await show_volumes(api, call, [made])
         await api.tags.set(call.context.project_id, [one.id], tags, MAX_TAGS)
     (one,) = await show_volumes(api, call, [made])
@@ -141,15 +138,6 @@ def _id(call: Call) -> str | None:
     if len(token) > _MAX_TOKEN or not token.isascii():
         raise Ec2Error("InvalidClientToken", f"A client token has at most {_MAX_TOKEN} ASCII characters.")
     return str(uuid.uuid5(_TOKENS, f"{call.context.project_id}/{token}")) if token else None
-
-
-async def _made_before(api: Ec2Api, call: Call, volume_id: str | None) -> Volume | None:
-    if volume_id is None:
-        return None
-    try:
-        return await api.volumes.get(call.context, volume_id)
-    except NotFound:
-        return None
 
 
 def _in_the_way(one: ShownVolume, error: Invalid) -> Ec2Error:

@@ -1,11 +1,13 @@
 """Volumes and snapshots through boto3: the same that the other door shows."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from novaflow.config import Config
 from novaflow.db import ec2_ids
@@ -69,6 +71,27 @@ async def test_a_client_token_makes_one_volume(world: World, door: Door) -> None
     refused = await door.refusal("create_volume", AvailabilityZone=ZONE, Size=2, ClientToken="once")
     assert refused == ("IdempotentParameterMismatch", HTTPStatus.BAD_REQUEST)
     assert len(await described(door)) == 1
+
+
+async def test_a_client_token_of_a_deleted_volume_makes_no_other(door: Door) -> None:
+    first = await make(door, ClientToken="once")
+    await door.ask("delete_volume", VolumeId=first["VolumeId"])
+
+    again = await make(door, ClientToken="once")
+
+    assert (again["VolumeId"], again["State"]) == (first["VolumeId"], "deleted")
+    assert await described(door) == []
+
+
+async def test_of_two_sizes_with_one_client_token_in_one_moment_one_is_made(door: Door) -> None:
+    made = await asyncio.gather(
+        *(make(door, Size=size, ClientToken="once") for size in (1, 2)), return_exceptions=True
+    )
+
+    (answered,) = [one for one in made if isinstance(one, dict)]
+    (refused,) = [one for one in made if isinstance(one, ClientError)]
+    assert refused.response["Error"]["Code"] == "IdempotentParameterMismatch"
+    assert await described(door) == [answered]
 
 
 @pytest.mark.parametrize(
