@@ -1,4 +1,4 @@
-"""Tags of what has no metadata of its own: volumes, snapshots, images, security groups. A server's tags are its metadata."""
+"""Tags of what has no metadata of its own: volumes, snapshots, images. A server's tags are its metadata."""
 
 from collections.abc import Collection, Mapping
 from functools import partial

@@ -84,11 +84,7 @@ _FIELDS: Final[Mapping[str, Field[Machine]]] = {
 async def describe_images(api: Ec2Api, call: Call) -> Answer:
     """The images that the caller sees, or those named."""
     ids = call.params.texts("ImageId")
-    if ids:
-        resources = (await resolve(api.ids, IMAGE, ids)).values()
-        found = [await find(api, call, one, given) for one, given in zip(resources, ids, strict=True)]
-    else:
-        found = list(await api.images.list(call.context))
+    found = await (some_named(api, call, ids) if ids else api.images.list(call.context))
     images = await numbered(api, [image for image in found if image.status not in ("deleted", "pending_delete")])
     tags = await api.tags.of_project(call.context.project_id)
     images = [replace(image, tags=tags.get(image.id, {})) for image in images]
@@ -111,6 +107,8 @@ async def deregister_image(api: Ec2Api, call: Call) -> Answer:
         raise _not_yours(given) from None
     except Conflict as error:
         raise Ec2Error("InvalidAMIID.Unavailable", str(error)) from None
+    names = [shown(prefix, IMAGE.number(given)) for prefix in IMAGE.prefixes]
+    await api.tags.remove(call.context.project_id, names, None)
     return {"return": True}
 
 
@@ -139,6 +137,12 @@ async def find(api: Ec2Api, call: Call, image_id: str, given: str) -> ImageFacts
         return await api.images.get(call.context, image_id)
     except (NotFound, Forbidden):
         raise IMAGE.missing([given]) from None
+
+
+async def some_named(api: Ec2Api, call: Call, given: Sequence[str]) -> list[ImageFacts]:
+    """The images by these ids, each once; raises InvalidAMIID.Malformed and .NotFound."""
+    named = {file: one for one, file in (await resolve(api.ids, IMAGE, given)).items()}
+    return [await find(api, call, file, one) for file, one in named.items()]
 
 
 async def numbered(api: Ec2Api, images: Sequence[ImageFacts]) -> list[Machine]:

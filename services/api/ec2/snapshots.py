@@ -50,13 +50,14 @@ async def delete_snapshot(api: Ec2Api, call: Call) -> Answer:
         await api.volume_snapshots.delete(call.context, one.snapshot.id)
     except Invalid as error:
         raise Ec2Error("IncorrectState", str(error)) from error
+    await api.tags.remove(call.context.project_id, [one.id], None)
     return {"return": True}
 
 
 async def describe_snapshots(api: Ec2Api, call: Call) -> Answer:
     """The project's snapshots, or those named. Nobody sees another's, so only one's own can be asked for by their owner."""
     given = call.params.texts("SnapshotId")
-    found = await _some_named(api, call, given) if given else await _all(api, call)
+    found = await some_named(api, call, given) if given else await _all(api, call)
     for parameter in ("Owner", "RestorableBy"):
         owners = call.params.texts(parameter)
         if owners and not {_SELF, call.context.project_id} & set(owners):
@@ -68,14 +69,15 @@ async def describe_snapshots(api: Ec2Api, call: Call) -> Answer:
 
 async def one_named(api: Ec2Api, call: Call, given: str) -> ShownSnapshot:
     """The project's snapshot by this id; raises InvalidSnapshotID.Malformed, InvalidSnapshot.NotFound."""
-    return (await _some_named(api, call, [given]))[0]
+    return (await some_named(api, call, [given]))[0]
 
 
 async def _all(api: Ec2Api, call: Call) -> list[ShownSnapshot]:
     return await show_snapshots(api, call, await api.volume_snapshots.list(call.context))
 
 
-async def _some_named(api: Ec2Api, call: Call, given: Sequence[str]) -> list[ShownSnapshot]:
+async def some_named(api: Ec2Api, call: Call, given: Sequence[str]) -> list[ShownSnapshot]:
+    """The project's snapshots by these ids, each once; raises InvalidSnapshotID.Malformed, InvalidSnapshot.NotFound."""
     resources = await resolve(api.ids, SNAPSHOT, given)
     mine = {snapshot.id: snapshot for snapshot in await api.volume_snapshots.list(call.context)}
     if missing := [one for one in given if resources[one] not in mine]:

@@ -11,12 +11,17 @@ from novaflow.errors import LimitExceeded, Missing
 from services.api.ec2.errors import Ec2Error
 from services.api.ec2.filters import Field, filtered
 from services.api.ec2.frame import Action, Answer, Call, Ec2Api
-from services.api.ec2.ids import NOUNS, resolve
+from services.api.ec2.ids import IMAGE, NOUNS, SNAPSHOT, VOLUME
+from services.api.ec2.images import numbered
+from services.api.ec2.images import some_named as images_named
 from services.api.ec2.instance_lookup import everyone, named
 from services.api.ec2.instance_views import Instance
 from services.api.ec2.paging import paged
 from services.api.ec2.protocol import Params
+from services.api.ec2.snapshots import some_named as snapshots_named
 from services.api.ec2.tag_rules import MAX_TAGS, check_key, tags_of
+from services.api.ec2.volume_views import show_snapshots, show_volumes
+from services.api.ec2.volumes import some_named as volumes_named
 
 _MAX_RESOURCES: Final = 1000
 _TYPES: Final = {
@@ -72,14 +77,15 @@ async def delete_tags(api: Ec2Api, call: Call) -> Answer:
 
 
 async def describe_tags(api: Ec2Api, call: Call) -> Answer:
-    """Every tag of the project's resources."""
+    """Every tag of what the project has, and of images that it sees."""
     found = [
         Tag(instance.id, key, value)
         for instance in await everyone(api, call)
         for key, value in instance.server.metadata.items()
     ]
     kept = await api.tags.of_project(call.context.project_id)
-    found += [Tag(resource, key, value) for resource, tags in kept.items() for key, value in tags.items()]
+    there = await _there(api, call) if kept else ()
+    found += [Tag(resource, key, value) for resource in there for key, value in kept.get(resource, {}).items()]
     tags = filtered(sorted(found, key=lambda tag: (tag.resource, tag.key)), call.params, _FIELDS)
     places = {tag: place for place, tag in enumerate(tags)}
     page, token = paged(tags, lambda tag: places[tag], call.params)
@@ -102,13 +108,33 @@ async def _resources(api: Ec2Api, call: Call) -> tuple[Sequence[Instance], Seque
     """The instances that are named, and the ids of what else is; raises InvalidID and what looking them up raises."""
     given = call.params.some_texts("ResourceId", most=_MAX_RESOURCES)
     instances = [one for one in given if one.startswith("i-")]
-    others = [one for one in given if not one.startswith("i-")]
-    for one in others:
+    others = await _others(api, call, [one for one in given if not one.startswith("i-")])
+    return await named(api, call, instances) if instances else [], others
+
+
+async def _others(api: Ec2Api, call: Call, given: Sequence[str]) -> list[str]:
+    """Their ids as they are shown: one of 17 digits, or of another prefix, is the same thing's."""
+    by_kind: dict[str, list[str]] = {noun.kind: [] for noun in NOUNS}
+    for one in given:
         noun = next((noun for noun in NOUNS if one.partition("-")[0] in noun.prefixes), None)
         if noun is None:
             raise Ec2Error("InvalidID", f"The ID '{one[:64]}' is not valid")
-        await resolve(api.ids, noun, [one])
-    return await named(api, call, instances) if instances else [], others
+        by_kind[noun.kind].append(one)
+    volumes, snapshots, images = (by_kind[noun.kind] for noun in (VOLUME, SNAPSHOT, IMAGE))
+    return [
+        *(one.id for one in (await volumes_named(api, call, volumes) if volumes else ())),
+        *(one.id for one in (await snapshots_named(api, call, snapshots) if snapshots else ())),
+        *(one.id for one in await numbered(api, await images_named(api, call, images))),
+    ]
+
+
+async def _there(api: Ec2Api, call: Call) -> list[str]:
+    """What there is that has its tags beside the cloud: of what is gone, at whichever door, they are not shown."""
+    return [
+        *(one.id for one in await show_volumes(api, call, await api.volumes.list(call.context))),
+        *(one.id for one in await show_snapshots(api, call, await api.volume_snapshots.list(call.context))),
+        *(one.id for one in await numbered(api, await api.images.list(call.context))),
+    ]
 
 
 async def _remove(api: Ec2Api, call: Call, instance: Instance, key: str) -> None:

@@ -65,6 +65,7 @@ async def delete_volume(api: Ec2Api, call: Call) -> Answer:
         await api.volumes.delete(call.context, one.volume.id)
     except Invalid as error:
         raise _in_the_way(one, error) from error
+    await api.tags.remove(call.context.project_id, [one.id], None)
     return {"return": True}
 
 
@@ -104,7 +105,7 @@ async def detach_volume(api: Ec2Api, call: Call) -> Answer:
 async def describe_volumes(api: Ec2Api, call: Call) -> Answer:
     """The project's volumes, or those named."""
     given = call.params.texts("VolumeId")
-    found = await _some_named(api, call, given) if given else await _all(api, call)
+    found = await some_named(api, call, given) if given else await _all(api, call)
     fitting = filtered(found, call.params, _FIELDS, lambda one: one.tags)
     page, token = paged(fitting, lambda one: one.number, call.params)
     return {"volumeSet": [volume_view(one) for one in page], "nextToken": token}
@@ -114,8 +115,8 @@ async def _all(api: Ec2Api, call: Call) -> list[ShownVolume]:
     return await show_volumes(api, call, await api.volumes.list(call.context))
 
 
-async def _some_named(api: Ec2Api, call: Call, given: Sequence[str]) -> list[ShownVolume]:
-    """The project's volumes by these ids; raises InvalidVolumeID.Malformed, InvalidVolume.NotFound."""
+async def some_named(api: Ec2Api, call: Call, given: Sequence[str]) -> list[ShownVolume]:
+    """The project's volumes by these ids, each once; raises InvalidVolumeID.Malformed, InvalidVolume.NotFound."""
     resources = await resolve(api.ids, VOLUME, given)
     mine = {volume.id: volume for volume in await api.volumes.list(call.context)}
     if missing := [one for one in given if resources[one] not in mine]:
@@ -124,7 +125,7 @@ async def _some_named(api: Ec2Api, call: Call, given: Sequence[str]) -> list[Sho
 
 
 async def _named(api: Ec2Api, call: Call) -> ShownVolume:
-    return (await _some_named(api, call, [call.params.text("VolumeId")]))[0]
+    return (await some_named(api, call, [call.params.text("VolumeId")]))[0]
 
 
 async def _zone(api: Ec2Api, name: str) -> str:

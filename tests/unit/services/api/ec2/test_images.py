@@ -68,6 +68,8 @@ async def test_images_are_found_by_id_owner_and_filter(world: World, door: Door)
     assert (await described(door, Filters=[{"Name": "name", "Values": ["li*", "mi?e"]}])).keys() == {"linux", "mine"}
     assert (await described(door, Filters=[{"Name": "creation-date", "Values": ["2013-*"]}])).keys() == {"mine"}
     assert (await described(door, ExecutableUsers=["all"])).keys() == {"tiny", "linux"}
+    mine = await named(world, MINE)
+    assert (await described(door, ImageIds=[mine, mine, f"ami-{mine[4:]:0>17}"])).keys() == {"mine"}
     unknown = await door.refusal("describe_images", ImageIds=[await named(world, THEIRS)])
     assert unknown == ("InvalidAMIID.NotFound", 400)
 

@@ -84,14 +84,37 @@ async def test_a_client_token_of_a_deleted_volume_makes_no_other(door: Door) -> 
 
 
 async def test_of_two_sizes_with_one_client_token_in_one_moment_one_is_made(door: Door) -> None:
-    made = await asyncio.gather(
-        *(make(door, Size=size, ClientToken="once") for size in (1, 2)), return_exceptions=True
-    )
+    made = await asyncio.gather(*(make(door, Size=size, ClientToken="once") for size in (1, 2)), return_exceptions=True)
 
     (answered,) = [one for one in made if isinstance(one, dict)]
     (refused,) = [one for one in made if isinstance(one, ClientError)]
     assert refused.response["Error"]["Code"] == "IdempotentParameterMismatch"
     assert await described(door) == [answered]
+
+
+async def test_tags_are_given_to_what_the_project_has_by_any_of_its_ids_and_end_with_it(door: Door) -> None:
+    volume_id = (await make(door))["VolumeId"]
+    long, tags = f"vol-{volume_id.removeprefix('vol-'):0>17}", [{"Key": "role", "Value": "data"}]
+    theirs: dict[str, Any] = {"Resources": [volume_id], "Tags": tags}
+    assert await door.refusal("create_tags", who="bob", **theirs) == ("InvalidVolume.NotFound", 400)
+
+    await door.ask("create_tags", Resources=[long], Tags=tags)
+
+    assert [one["Tags"] for one in await described(door)] == [tags]
+    (tag,) = (await door.ask("describe_tags"))["Tags"]
+    assert tag == {"Key": "role", "ResourceId": volume_id, "ResourceType": "volume", "Value": "data"}
+    await door.ask("delete_volume", VolumeId=volume_id)
+    assert (await door.ask("describe_tags"))["Tags"] == []
+
+
+async def test_tags_of_what_was_deleted_at_the_other_door_are_not_shown(world: World, door: Door) -> None:
+    volume_id = (await make(door))["VolumeId"]
+    await door.ask("create_tags", Resources=[volume_id], Tags=[{"Key": "role", "Value": "data"}])
+    ((volume,),) = (await world.api.get("/os-volumes", who="alice")).values()
+
+    await world.api.ask("DELETE", f"/os-volumes/{volume['id']}", who="alice")
+
+    assert (await door.ask("describe_tags"))["Tags"] == []
 
 
 @pytest.mark.parametrize(
