@@ -14,7 +14,7 @@ from novaflow.models import FloatingAddress
 from services.api.ec2.errors import Ec2Error, missing_parameter
 from services.api.ec2.filters import Field, filtered
 from services.api.ec2.frame import Action, Answer, Call, Ec2Api
-from services.api.ec2.ids import shown
+from services.api.ec2.ids import as_shown, shown
 from services.api.ec2.instance_lookup import one_alive
 from services.api.ec2.xml import Tree
 
@@ -66,7 +66,7 @@ async def allocate_address(api: Ec2Api, call: Call) -> Answer:
 async def describe_addresses(api: Ec2Api, call: Call) -> Answer:
     """The project's addresses, or those named."""
     everything = await _elastic(api, await api.floating_addresses.list(call.context))
-    ips, ids = call.params.texts("PublicIp"), call.params.texts("AllocationId")
+    ips, ids = call.params.texts("PublicIp"), [as_shown(one) for one in call.params.texts("AllocationId")]
     if unknown := sorted({*ips} - {one.address.ip for one in everything}):
         raise _no_address(unknown[0])
     if unknown := sorted({*ids} - {one.id for one in everything}):
@@ -82,11 +82,11 @@ async def associate_address(api: Ec2Api, call: Call) -> Answer:
     if address.server_id not in (None, server_id) and not call.params.flag("AllowReassociation", default=True):
         said = f"resource {Elastic(address).id} is already associated"
         raise Ec2Error("Resource.AlreadyAssociated", said)
+    private_ip = call.params.text("PrivateIpAddress", "") or None
     try:
-        private_ip = call.params.text("PrivateIpAddress", "") or None
         await api.floating_addresses.associate(call.context, server_id, address.ip, private_ip)
     except Invalid as error:
-        raise Ec2Error("IncorrectInstanceState", str(error)) from None
+        raise Ec2Error("InvalidParameterValue" if private_ip else "IncorrectInstanceState", str(error)) from None
     except Missing:
         raise _no_address(address.ip) from None
     return {"return": True, "associationId": shown("eipassoc", address.id)}

@@ -18,6 +18,7 @@ from services.api.ec2.snapshots import one_named as snapshot_named
 from services.api.ec2.volume_views import TYPE
 
 NAME: Final = "BlockDeviceMapping"
+_MOST: Final = 26  # as many as there are letters for disks
 _PARTS: Final = ("DeviceName", "VirtualName", "NoDevice", "Ebs")
 _EBS: Final = ("SnapshotId", "VolumeSize", "DeleteOnTermination", "VolumeType", "Encrypted")
 _ROOTS: Final = (ROOT_DEVICE, "/dev/sda1", "/dev/sda", "/dev/xvda")
@@ -26,7 +27,7 @@ _ROOTS: Final = (ROOT_DEVICE, "/dev/sda1", "/dev/sda", "/dev/xvda")
 async def data_disks(api: Ec2Api, call: Call, flavor: Flavor) -> tuple[DataDisk, ...]:
     """The data disks that RunInstances asks for; raises InvalidBlockDeviceMapping, InvalidSnapshot.NotFound, UnsupportedOperation."""
     found = []
-    for given in call.params.all_parts(NAME):
+    for given in call.params.all_parts(NAME, most=_MOST):
         given.only(_PARTS)
         device = given.text("DeviceName")
         if "NoDevice" in given:
@@ -35,6 +36,7 @@ async def data_disks(api: Ec2Api, call: Call, flavor: Flavor) -> tuple[DataDisk,
             raise Ec2Error("UnsupportedOperation", "Ephemeral and swap disks are those of the instance type.")
         ebs = given.parts("Ebs")
         ebs.only(_EBS)
+        _check_kind(ebs)
         if device in _ROOTS:
             _check_root(ebs, flavor)
         else:
@@ -63,11 +65,14 @@ async def change(api: Ec2Api, call: Call, instance: Instance) -> None:
         await api.volumes.end_with_server(call.context, instance.server.id, volume_id, ends=ends)
 
 
-async def _disk(api: Ec2Api, call: Call, device: str, ebs: Params) -> DataDisk:
+def _check_kind(ebs: Params) -> None:
     if ebs.flag("Encrypted"):
         raise Ec2Error("UnsupportedOperation", "Volumes are not encrypted here.")
     if ebs.text("VolumeType", TYPE) != TYPE:
         raise Ec2Error("UnknownVolumeType", f"The volume type is unknown: volumes here are of the type {TYPE}.")
+
+
+async def _disk(api: Ec2Api, call: Call, device: str, ebs: Params) -> DataDisk:
     given = ebs.text("SnapshotId", "")
     source = await snapshot_named(api, call, given) if given else None
     if source is None and "VolumeSize" not in ebs:

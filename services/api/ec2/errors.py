@@ -37,6 +37,13 @@ _LIMITS: Final = {
     "snapshots": "SnapshotLimitExceeded",
 }
 
+_NOT_FOUND: Final = {
+    "Instance": "InvalidInstanceID.NotFound",
+    "Volume": "InvalidVolume.NotFound",
+    "Snapshot": "InvalidSnapshot.NotFound",
+}
+"""Of what was there when the request was read, and went before it was carried out."""
+
 _CODES: Final[dict[type[errors.NovaflowError], str]] = {
     errors.LimitExceeded: "ResourceLimitExceeded",
     errors.TooLarge: "ResourceLimitExceeded",
@@ -104,6 +111,8 @@ def translated(error: errors.NovaflowError) -> Ec2Error:
         return Ec2Error("AuthFailure", "Not able to validate the provided access credentials.")
     if isinstance(error, errors.Forbidden):
         return Ec2Error("UnauthorizedOperation", "You are not authorized to perform this operation.")
+    if isinstance(error, errors.NotFound):
+        return Ec2Error(_NOT_FOUND.get(error.kind, "InvalidParameterValue"), str(error))
     if isinstance(error, errors.QuotaExceeded):
         return Ec2Error(_LIMITS.get(error.resource, "ResourceLimitExceeded"), str(error))
     return Ec2Error(_CODES.get(type(error), "InvalidParameterValue"), str(error))

@@ -51,6 +51,12 @@ NOUNS: Final = (INSTANCE, IMAGE, VOLUME, SNAPSHOT)
 """Those whose numbers are given here; security groups and addresses have numbers of their own."""
 
 
+def as_shown(given: str) -> str:
+    """An id of any kind as it is shown, whether it has 8 digits or 17; what is no id stays what it is, and is nobody's."""
+    prefix, _, digits = given.partition("-")
+    return shown(prefix, int(digits, 16)) if _DIGITS.fullmatch(digits) else given
+
+
 async def resolve(ids: Ec2Ids, noun: Noun, given: Sequence[str]) -> Mapping[str, str]:
     """The cloud's own id of each thing named, by the id that was given; raises the noun's codes.
 

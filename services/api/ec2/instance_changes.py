@@ -48,8 +48,12 @@ async def modify_instance_attribute(api: Ec2Api, call: Call) -> Answer:
 
 async def _lock(api: Ec2Api, call: Call, instance: Instance) -> None:
     """Termination is forbidden by a lock, which forbids the rest too."""
-    params = call.params
-    value = params if "Attribute" in params else params.parts(_TERMINATION)
+    if _TERMINATION in call.params:
+        value = call.params.parts(_TERMINATION)
+        value.only(("Value",))
+    else:
+        value = call.params
+    value.text("Value")  # who says nothing takes no protection away
     if value.flag("Value"):
         await api.server_actions.locks.lock(call.context, instance.server.id)
     else:

@@ -4,11 +4,11 @@ Every instance is looked at before the first one is ordered anything, so a reque
 that is already what it shall become is left alone, as Amazon does.
 """
 
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from novaflow import guards
-from novaflow.errors import Locked, NeverActive, WrongState
+from novaflow.errors import Locked, NeverActive, NotFound, WrongState
 from novaflow.states import ACTIONS as SERVER_ACTIONS
 from novaflow.states import MOVES, Event
 from services.api.ec2.errors import Ec2Error
@@ -18,15 +18,16 @@ from services.api.ec2.instance_states import InstanceState
 from services.api.ec2.instance_views import Instance, state_view
 from services.api.ec2.xml import Tree
 
-Order = Callable[[Instance], Awaitable[None]]
-
 _DONE_STOPPING: Final = (InstanceState.STOPPED, InstanceState.STOPPING)
 _DONE_STARTING: Final = (InstanceState.RUNNING,)
 _DONE_ENDING: Final = (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED)
 
 
 async def stop_instances(api: Ec2Api, call: Call) -> Answer:
-    """Switch them off. Force and Hibernate are refused: a stop asks the guest first and then takes its power, whoever orders it."""
+    """Switch them off: the guest is asked first, and then its power taken. Force changes nothing; raises
+    UnsupportedHibernationConfiguration for Hibernate.
+    """
+    call.params.flag("Force")
     if call.params.flag("Hibernate"):
         raise Ec2Error("UnsupportedHibernationConfiguration", "Instances are not hibernated here.")
     instances = await named(api, call, call.params.some_texts("InstanceId"))
@@ -67,7 +68,8 @@ async def terminate_instances(api: Ec2Api, call: Call) -> Answer:
         except Locked as error:
             raise _protected(one) from error
     for one in due:
-        await api.server_actions.ends.delete(call.context, one.server.id)
+        with suppress(NotFound):  # it has just ended, which is all that is asked for
+            await api.server_actions.ends.delete(call.context, one.server.id)
     return await _changes(api, call, instances)
 
 

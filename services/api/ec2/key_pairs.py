@@ -14,7 +14,7 @@ from novaflow.operations.keypairs import ec2_fingerprint
 from services.api.ec2.errors import Ec2Error, invalid_value
 from services.api.ec2.filters import Field, filtered
 from services.api.ec2.frame import Action, Answer, Call, Ec2Api
-from services.api.ec2.ids import shown
+from services.api.ec2.ids import as_shown, shown
 from services.api.ec2.xml import Tree
 
 _NAME: Final = re.compile(r"[\x20-\x7e]{1,255}")
@@ -59,7 +59,7 @@ async def describe_key_pairs(api: Ec2Api, call: Call) -> Answer:
     """The caller's keys, or those named; raises InvalidKeyPair.NotFound when one of these is not there."""
     keypairs = await api.keypairs.list(call.context)
     wanted = {*call.params.texts("KeyName")}
-    by_id = {*call.params.texts("KeyPairId")}
+    by_id = {as_shown(one) for one in call.params.texts("KeyPairId")}
     for asked, there in ((wanted, {one.name for one in keypairs}), (by_id, {_id(one) for one in keypairs})):
         if unknown := sorted(asked - there):
             raise Ec2Error("InvalidKeyPair.NotFound", f"The key pair '{unknown[0][:255]}' does not exist")
@@ -75,7 +75,7 @@ async def delete_key_pair(api: Ec2Api, call: Call) -> Answer:
     """Forget a key. One that is not there is as good as deleted."""
     name = call.params.text("KeyName", "")
     if not name:
-        wanted = call.params.text("KeyPairId")
+        wanted = as_shown(call.params.text("KeyPairId"))
         name = next((one.name for one in await api.keypairs.list(call.context) if _id(one) == wanted), "")
     try:
         await api.keypairs.delete(call.context, name)

@@ -7,12 +7,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from novaflow.errors import Invalid, NotFound
+from novaflow.errors import Conflict, Invalid, NotFound
 from novaflow.volumes import ATTACHED, MOST_GB, Status
 from services.api.ec2.errors import Ec2Error, invalid_value
 from services.api.ec2.filters import Field, filtered
 from services.api.ec2.frame import Action, Answer, Call, Ec2Api
-from services.api.ec2.ids import VOLUME, resolve
+from services.api.ec2.ids import VOLUME, as_shown, resolve
 from services.api.ec2.instance_lookup import one_alive as instance_named
 from services.api.ec2.paging import paged
 from services.api.ec2.snapshots import one_named as snapshot_named
@@ -78,7 +78,7 @@ async def attach_volume(api: Ec2Api, call: Call) -> Answer:
         raise Ec2Error("VolumeInUse", f"{one.id} is already attached to an instance")
     try:
         attached = await api.volumes.attach(call.context, instance.server.id, one.volume.id, device)
-    except Invalid as error:
+    except (Invalid, Conflict) as error:
         if "device path" in str(error):
             raise invalid_value("device", str(error)) from error
         raise _in_the_way(one, error) from error
@@ -93,8 +93,10 @@ async def detach_volume(api: Ec2Api, call: Call) -> Answer:
     call.params.text("Device", "")
     if not one.volume.server_id:
         raise Ec2Error("IncorrectState", f"Volume '{one.id}' is in the '{one.state}' state.")
-    if given != one.instance:
-        raise Ec2Error("InvalidAttachment.NotFound", f"The volume '{one.id}' is not attached to instance '{given}'.")
+    if as_shown(given) != one.instance:
+        raise Ec2Error(
+            "InvalidAttachment.NotFound", f"The volume '{one.id}' is not attached to instance '{given[:64]}'."
+        )
     try:
         detaching = await api.volumes.detach(call.context, one.volume.server_id, one.volume.id)
     except (Invalid, NotFound) as error:
@@ -141,7 +143,7 @@ def _id(call: Call) -> str | None:
     return str(uuid.uuid5(_TOKENS, f"{call.context.project_id}/{token}")) if token else None
 
 
-def _in_the_way(one: ShownVolume, error: Invalid) -> Ec2Error:
+def _in_the_way(one: ShownVolume, error: Invalid | Conflict) -> Ec2Error:
     return Ec2Error("VolumeInUse" if one.volume.status in ATTACHED else "IncorrectState", str(error))
 
 

@@ -130,6 +130,8 @@ async def test_the_root_device_may_be_named_as_it_is(world: World, door: Door) -
         (mapping(SnapshotId="snap-0000ffff"), "InvalidSnapshot.NotFound"),
         ({"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0"}, "UnsupportedOperation"),
         (mapping("/dev/vda", VolumeSize=9), "InvalidBlockDeviceMapping"),
+        (mapping("/dev/vda", Encrypted=True), "UnsupportedOperation"),
+        (mapping("/dev/vda", VolumeType="io2"), "UnknownVolumeType"),
         (mapping("/dev/vda", DeleteOnTermination=False), "UnsupportedOperation"),
         (mapping("/dev/vda", SnapshotId="snap-0000ffff"), "UnsupportedOperation"),
     ],

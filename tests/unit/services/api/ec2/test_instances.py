@@ -360,6 +360,11 @@ async def test_the_attributes_that_can_be_changed_are(world: World, door: Door) 
     assert (await world.servers.get(server_id)).is_locked
     told = await door.ask("describe_instance_attribute", InstanceId=instance, Attribute="disableApiTermination")
     assert told["DisableApiTermination"] == {"Value": True}
+    silences: list[dict[str, Any]] = [{"Attribute": "disableApiTermination"}, {"DisableApiTermination": {}}]
+    for silent in silences:
+        (refused, _) = await door.refusal("modify_instance_attribute", InstanceId=instance, **silent)
+        assert refused in ("MissingParameter", "InvalidParameterCombination")
+        assert (await world.servers.get(server_id)).is_locked
     await change(Attribute="disableApiTermination", Value="false")
     assert not (await world.servers.get(server_id)).is_locked
 

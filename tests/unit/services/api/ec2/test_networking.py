@@ -192,6 +192,10 @@ class TestAnAddress:
         (shown,) = (await door.ask("describe_addresses", PublicIps=[made["PublicIp"]]))["Addresses"]
         assert (shown["InstanceId"], shown["AllocationId"]) == (instance, made["AllocationId"])
         assert shown["AssociationId"] == given["AssociationId"]
+        long = f"eipalloc-{made['AllocationId'].removeprefix('eipalloc-'):0>17}"
+        assert (await door.ask("describe_addresses", AllocationIds=[long]))["Addresses"] == [shown]
+        elsewhere = {"PublicIp": made["PublicIp"], "InstanceId": instance, "PrivateIpAddress": "192.0.2.1"}
+        assert await door.refusal("associate_address", **elsewhere) == ("InvalidParameterValue", 400)
         assert shown["PrivateIpAddress"] == (await world.show(server_id))["addresses"]["private"][0]["addr"]
         assert (await world.show(server_id))["addresses"]["private"][1]["addr"] == made["PublicIp"]
 

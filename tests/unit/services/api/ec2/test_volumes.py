@@ -163,9 +163,12 @@ async def test_an_instance_gets_a_volume_and_gives_it_back(world: World, door: D
 
     in_use = {"VolumeId": volume_id, "InstanceId": instance_id, "Device": "/dev/sdg"}
     assert await door.refusal("attach_volume", **in_use) == ("VolumeInUse", 400)
+    in_its_place = {"VolumeId": (await make(door))["VolumeId"], "InstanceId": instance_id, "Device": "/dev/sdf"}
+    assert await door.refusal("attach_volume", **in_its_place) == ("InvalidParameterValue", 400)
     assert await door.refusal("delete_volume", VolumeId=volume_id) == ("VolumeInUse", 400)
 
-    assert (await door.ask("detach_volume", VolumeId=volume_id))["State"] == "detaching"
+    long = f"i-{instance_id.removeprefix('i-'):0>17}"
+    assert (await door.ask("detach_volume", VolumeId=volume_id, InstanceId=long))["State"] == "detaching"
     await carry_out(world)
     await door.wait("volume_available", VolumeIds=[volume_id])
     again = {"VolumeId": volume_id, "InstanceId": instance_id}
