@@ -67,8 +67,18 @@ class ImageOperations:
         await self._images.delete(image_id, context.token)
 
     async def publish(self, context: Context, image_id: str, *, is_public: bool) -> None:
-        """Let everybody see an image, or its owners alone."""
-        await self._images.update(image_id, {"visibility": PUBLIC if is_public else PRIVATE}, context.token)
+        """Let everybody see an image, or no more than its owners and those that it is shared with."""
+        if is_public:
+            await self._images.update(image_id, {"visibility": PUBLIC}, context.token)
+        elif (await self.get(context, image_id)).visibility == PUBLIC:
+            await self._images.update(image_id, {"visibility": SHARED}, context.token)
+
+    async def withdraw(self, context: Context, image_id: str) -> None:
+        """Let an image's owners alone see it: who had it does not get it back when it is shared with somebody else."""
+        await self.publish(context, image_id, is_public=False)
+        if fewer := await self.members(context, image_id):
+            await self.share(context, image_id, more=[], fewer=list(fewer))
+        await self._images.update(image_id, {"visibility": PRIVATE}, context.token)
 
     async def members(self, context: Context, image_id: str) -> Sequence[str]:
         """The projects that an image is shared with; of one that is not shared none."""

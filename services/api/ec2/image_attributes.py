@@ -69,7 +69,7 @@ async def reset_image_attribute(api: Ec2Api, call: Call) -> Answer:
     if call.params.text("Attribute") != _PERMISSION:
         raise invalid_value("Attribute", f"Only {_PERMISSION} can be reset.")
     try:
-        await api.images.publish(call.context, image_id, is_public=False)
+        await api.images.withdraw(call.context, image_id)
     except NotFound:
         raise IMAGE.missing([given]) from None
     except Forbidden:

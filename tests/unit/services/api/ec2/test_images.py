@@ -178,3 +178,18 @@ async def test_launch_permissions_are_taken_back_at_once(world: World, door: Doo
     await door.ask("reset_image_attribute", ImageId=mine, Attribute="launchPermission")
 
     assert "mine" not in {image["Name"] for image in (await door.ask("describe_images", who="bob"))["Images"]}
+    third = {"UserId": "a-third-project"}
+    await door.ask("modify_image_attribute", ImageId=mine, LaunchPermission={"Add": [third]})
+    shared = await door.ask("describe_image_attribute", ImageId=mine, Attribute="launchPermission")
+    assert shared["LaunchPermissions"] == [third]
+
+
+async def test_an_image_that_is_public_no_more_is_shared_with_whom_it_was(world: World, door: Door) -> None:
+    mine, permission = await named(world, MINE), {"UserId": OTHER_PROJECT}
+    await door.ask("modify_image_attribute", ImageId=mine, LaunchPermission={"Add": [permission]})
+    world.glance.images[MINE]["visibility"] = "public"
+
+    await door.ask("modify_image_attribute", ImageId=mine, LaunchPermission={"Remove": [{"Group": "all"}]})
+
+    shared = await door.ask("describe_image_attribute", ImageId=mine, Attribute="launchPermission")
+    assert shared["LaunchPermissions"] == [permission]
