@@ -307,7 +307,10 @@ class Driver(Protocol):
         ...
 
     async def snapshot_volume(self, volume_id: str, snapshot_id: str) -> None:
-        """Keep what is on a volume now, also while a guest writes to it; fine when there is a snapshot of that id. Raises GuestFailed."""
+        """Keep what is on a volume now, also while a guest writes to it; fine when there is a snapshot of that id. Raises GuestFailed.
+
+        Whoever would give a guest a volume that nobody had waits until it is copied.
+        """
         ...
 
     async def remove_volume_snapshot(self, snapshot_id: str) -> None:

@@ -1,8 +1,8 @@
 """One operation at a time per guest."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 
 class GuestLocks:
@@ -23,3 +23,11 @@ class GuestLocks:
             lock, users = self._locks.pop(server_id)
             if users > 1:
                 self._locks[server_id] = (lock, users - 1)
+
+    @asynccontextmanager
+    async def hold_all(self, ids: Iterable[str]) -> AsyncIterator[None]:
+        """The same for several, always in the same order, so that nobody waits for somebody who waits for him."""
+        async with AsyncExitStack() as held:
+            for one in sorted(ids):
+                await held.enter_async_context(self.hold(one))
+            yield

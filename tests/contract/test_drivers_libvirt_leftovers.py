@@ -86,7 +86,7 @@ async def test_a_snapshot_whose_process_is_killed_leaves_no_file_and_the_next_on
     marker = directory / "host" / "instances" / server_id / "copying"
     async with host_process(str(directory), server_id, str(large), str(path)) as (first, _):
         async with asyncio.timeout(60):
-            while not (marker.exists() and Path(marker.read_text()).exists()):
+            while not (marker.exists() and Path(marker.read_text().splitlines()[0]).exists()):
                 await asyncio.sleep(0.01)
         first.kill()
         await first.wait()

@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -86,6 +86,10 @@ class FakeHost:
                 yield
             except (OSError, msgspec.DecodeError, Refused) as error:
                 raise GuestFailed(operation=operation, server_id=server_id, reason=str(error)) from None
+
+    def at_rest(self, volume_ids: Iterable[str]) -> AbstractAsyncContextManager[None]:
+        """Nobody copies these volumes, so a guest may begin to write to them. For whoever works on that guest."""
+        return self._locks.hold_all(volume_ids)
 
     async def begin(self, operation: str, server_id: str, seconds: float = 0.0) -> None:
         """The hook, and the time it takes."""

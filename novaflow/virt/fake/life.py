@@ -23,7 +23,8 @@ class Living:
             self._host.forget(guest.server_id)
             found = check("spawn", guest)
             await self._host.begin("spawn", guest.server_id, self._host.delays.spawn)
-            self._host.volumes.take_all(guest.volumes)
+            async with self._host.at_rest(volume.volume_id for volume in guest.volumes):
+                self._host.volumes.take_all(guest.volumes)
             size = max(guest.flavor.disk_gb * GIB, image_bytes(guest.disk, found)) if guest.disk else 0
             self._host.boot(made(guest, content=content_of(guest.disk) if guest.disk else "", disk_bytes=size))
 

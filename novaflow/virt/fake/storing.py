@@ -42,7 +42,8 @@ class Storing:
         async with self._host.alone("attach_volume", server_id):
             await self._host.begin("attach_volume", server_id, self._host.delays.storage)
             guest = self._host.known("attach_volume", server_id)
-            noted = self._host.volumes.take(volume_id, server_id)
+            async with self._host.at_rest([volume_id]):
+                noted = self._host.volumes.take(volume_id, server_id)
             if not noted.device:
                 device = free_device(device, self._taken(guest))
                 self._host.volumes.name_device(volume_id, server_id, device)

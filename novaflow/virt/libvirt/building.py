@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import shutil
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
@@ -35,7 +35,7 @@ async def spawn(host: LibvirtHost, guest: GuestSpec) -> None:
                 disk = host.files.of(guest.server_id) / "disk"
                 await create_overlay(disk, guest.disk, found, guest.flavor.disk_gb * GIB)
             await _make_disks(host, guest)
-            with _with_volumes(host, guest):
+            async with _with_volumes(host, guest):
                 await _start_new(host, domain_of(host, guest))
 
 
@@ -113,10 +113,11 @@ async def _all_or_nothing(host: LibvirtHost, server_id: str) -> AsyncIterator[No
         raise
 
 
-@contextlib.contextmanager
-def _with_volumes(host: LibvirtHost, guest: GuestSpec) -> Iterator[None]:
+@contextlib.asynccontextmanager
+async def _with_volumes(host: LibvirtHost, guest: GuestSpec) -> AsyncIterator[None]:
     """The guest has the volumes that it is to get, unless nothing comes of it."""
-    host.volumes.take_all(guest.volumes)
+    async with host.at_rest(volume.volume_id for volume in guest.volumes):
+        host.volumes.take_all(guest.volumes)
     try:
         yield
     except BaseException:

@@ -1,7 +1,7 @@
 """What all operations of one compute host share: its connection, its guests' files, and one operation at a time per guest."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -67,6 +67,10 @@ class LibvirtHost:
             with failures(operation, server_id):
                 await leftovers.clear(self.connection, self.files, self.owner, server_id)
                 yield
+
+    def at_rest(self, volume_ids: Iterable[str]) -> AbstractAsyncContextManager[None]:
+        """Nobody copies these volumes, so a guest may begin to write to them. For whoever works on that guest."""
+        return self._locks.hold_all(volume_ids)
 
     async def run(
         self,

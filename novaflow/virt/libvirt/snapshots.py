@@ -52,7 +52,7 @@ async def _copy_live(host: LibvirtHost, server_id: str, disk: Path, path: Path) 
     part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)
     marker = host.files.of(server_id) / leftovers.COPYING
-    write_whole(marker, str(part))
+    write_whole(marker, f"{part}\n{disk}")
     is_done = False
     try:
         is_whole = await jobs.watch(

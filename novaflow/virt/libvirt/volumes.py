@@ -57,7 +57,8 @@ async def attach(host: LibvirtHost, server_id: str, volume_id: str, device: str)
     """The guest has it wholly, or not at all."""
     async with host.working("attach_volume", server_id):
         await host.run(domains.must_find, server_id)
-        noted = host.volumes.take(volume_id, server_id)
+        async with host.at_rest([volume_id]):
+            noted = host.volumes.take(volume_id, server_id)
         volume = VolumeDisk(volume_id=volume_id, path=str(host.volumes.disk(volume_id)), device=noted.device or device)
         try:
             found = await see_through(host.run(_attach, server_id, volume))
@@ -80,7 +81,7 @@ async def detach(host: LibvirtHost, server_id: str, volume_id: str, timeout: flo
 
 
 async def snapshot(host: LibvirtHost, volume_id: str, snapshot_id: str) -> None:
-    """Of a volume that a guest has, with nobody else at work on the guest."""
+    """Of a volume that a guest has, with nobody else at work on the guest; no guest gets one that is being copied."""
     holder = host.volumes.stored(volume_id).server_id
     async with host.working("snapshot_volume", holder or volume_id):
         if host.volumes.stored(volume_id).server_id != holder:

@@ -1,14 +1,16 @@
+import asyncio
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from novaflow.config import Compute
 from novaflow.errors import GuestFailed
 from novaflow.states import Power
 from novaflow.virt.choose import fake_resources
-from novaflow.virt.driver import GuestSpec
+from novaflow.virt.driver import GuestSpec, StoredVolume
 from novaflow.virt.fake import FakeDelays, FakeDriver
 from novaflow.virt.iso9660 import build_image
 from tests.support.guests import guest_spec, raw_image
@@ -63,6 +65,36 @@ async def test_a_hook_can_make_any_operation_fail(tmp_path: Path, guest: GuestSp
 
     assert seen == [("spawn", guest.server_id)]
     assert await driver.guests() == []
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["spawned with it", "attached"])
+async def test_no_guest_gets_a_volume_while_it_is_copied(tmp_path: Path, guest: GuestSpec, is_there: object) -> None:
+    goes_on = asyncio.Event()
+
+    async def before(operation: str, server_id: str) -> None:
+        if operation == "snapshot_volume":
+            await goes_on.wait()
+
+    driver = FakeDriver(tmp_path, RESOURCES, before=before)
+    await driver.open()
+    await driver.make_volume("v", 1)
+    if is_there:
+        await driver.spawn(guest)
+    copying = asyncio.create_task(driver.snapshot_volume("v", "c"))
+    await asyncio.sleep(0)
+
+    mine = (StoredVolume(volume_id="v", server_id=guest.server_id, device="vdb"),)
+    with_it = msgspec.structs.replace(guest, volumes=mine)
+    getting = asyncio.create_task(
+        driver.attach_volume(guest.server_id, "v", "vdb") if is_there else driver.spawn(with_it)
+    )
+    await asyncio.sleep(0)
+    assert await driver.volumes() == [StoredVolume(volume_id="v")]
+    goes_on.set()
+    await asyncio.gather(copying, getting)
+
+    assert tuple(await driver.volumes()) == mine
+    assert await driver.volume_snapshots() == ["c"]
 
 
 async def test_operations_take_as_long_as_they_are_told(tmp_path: Path, guest: GuestSpec) -> None:
