@@ -50,6 +50,8 @@ class DataResource:
             await self._api.uploads.take(image, chunks(request.content, _IDLE), declared)
         except TimeoutError as error:
             raise Fault(HTTPStatus.REQUEST_TIMEOUT) from error
+        except (ConnectionError, web.RequestPayloadError) as error:  # the client's end, of which it needs no telling
+            raise Fault(HTTPStatus.BAD_REQUEST, "The data ended before it was whole.") from error
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def download(self, request: web.Request) -> web.StreamResponse:

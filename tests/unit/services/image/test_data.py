@@ -198,7 +198,9 @@ async def test_an_image_without_formats_takes_no_data(service: ImageService) -> 
     assert "Property disk_format must be set prior to saving data." in body["message"]
 
 
-async def test_a_client_that_vanishes_leaves_no_image_and_no_file(service: ImageService) -> None:
+async def test_a_client_that_vanishes_leaves_no_image_no_file_and_no_error_of_ours(
+    service: ImageService, caplog: pytest.LogCaptureFixture
+) -> None:
     image_id = await service.create()
     host, port = service.url.removeprefix("http://").split(":")
     for framing in (b"Content-Length: 1000000", b"Transfer-Encoding: chunked"):
@@ -219,6 +221,7 @@ async def test_a_client_that_vanishes_leaves_no_image_and_no_file(service: Image
             while (await service.show(image_id))["status"] != "queued" or service.files():
                 await asyncio.sleep(0.01)
     assert await service.upload(image_id, b"abc") == (204, b"")
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_an_image_deleted_during_its_upload_is_gone(service: ImageService) -> None:
