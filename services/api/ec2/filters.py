@@ -17,7 +17,9 @@ Field = Callable[[T], Iterable[str]]
 
 MAX_FILTERS: Final = 50
 MAX_VALUES: Final = 200
+MAX_WILD: Final = 2048  # characters of all values with wildcards: each is held against everything that there is
 _LONGEST_VALUE: Final = 255
+_WILD: Final = re.compile(r"[*?\\]")
 _PIECES: Final = re.compile(r"\\.|[*?]|[^\\*?]+|\\", re.DOTALL)
 
 
@@ -27,11 +29,15 @@ def filtered(
     fields: Mapping[str, Field[T]],
     tags: Callable[[T], Mapping[str, str]] | None = None,
 ) -> list[T]:
-    """The things that all filters in `params` fit; raises InvalidParameterValue for a filter that these things do not have.
+    """The things that all filters in `params` fit; with `tags` things are also found by `tag:KEY`, `tag-key` and `tag-value`.
 
-    With `tags`, things are also found by `tag:KEY`, `tag-key` and `tag-value`.
+    Raises InvalidParameterValue for a filter that these things do not have, FilterLimitExceeded for wildcards without measure.
     """
-    wanted = [_filter(one, fields, tags) for one in params.all_parts("Filter", most=MAX_FILTERS)]
+    given = params.all_parts("Filter", most=MAX_FILTERS)
+    if sum(len(value) for one in given for value in one.texts("Value") if _WILD.search(value)) > MAX_WILD:
+        said = f"Values with wildcards have at most {MAX_WILD} characters together."
+        raise Ec2Error("FilterLimitExceeded", said)
+    wanted = [_filter(one, fields, tags) for one in given]
     return [thing for thing in things if all(fits(thing) for fits in wanted)]
 
 
@@ -40,9 +46,13 @@ def _filter(
 ) -> Callable[[T], bool]:
     given.only(("Name", "Value"))
     name = given.text("Name")
-    pattern = _pattern(given.texts("Value", most=MAX_VALUES))
+    values = given.texts("Value", most=MAX_VALUES)
+    if any(len(value) > _LONGEST_VALUE for value in values):
+        raise invalid_value("Filter.Value", f"It has at most {_LONGEST_VALUE} characters.")
+    plain = frozenset(value for value in values if not _WILD.search(value))
+    pattern = _pattern([value for value in values if value not in plain])
     field = _field(name, fields, tags)
-    return lambda thing: any(pattern.fullmatch(value) for value in field(thing))
+    return lambda thing: any(value in plain or pattern.fullmatch(value) for value in field(thing))
 
 
 def _field(name: str, fields: Mapping[str, Field[T]], tags: Callable[[T], Mapping[str, str]] | None) -> Field[T]:
@@ -60,9 +70,7 @@ def _field(name: str, fields: Mapping[str, Field[T]], tags: Callable[[T], Mappin
 
 
 def _pattern(values: Sequence[str]) -> re.Pattern[str]:
-    """What one of the values fits. A filter without values fits nothing."""
-    if any(len(value) > _LONGEST_VALUE for value in values):
-        raise invalid_value("Filter.Value", f"It has at most {_LONGEST_VALUE} characters.")
+    """What one of the values fits; nothing without values."""
     if not values:
         return re.compile(r"(?!)")
     return re.compile("|".join(f"(?:{_translated(value)})" for value in values), re.DOTALL)

@@ -11,7 +11,7 @@ from typing import Final
 from novaflow.db import ec2_ids
 from novaflow.errors import Conflict, Forbidden, NotFound, Protected
 from novaflow.models import ImageFacts
-from novaflow.operations.images import PUBLIC
+from novaflow.operations.images import PUBLIC, SHARED
 from services.api.ec2.errors import Ec2Error, invalid_value
 from services.api.ec2.filters import Field, filtered
 from services.api.ec2.frame import Action, Answer, Call, Ec2Api
@@ -165,10 +165,11 @@ def _is_owned(call: Call, image: Machine) -> bool:
 
 
 def _is_executable(call: Call, image: Machine) -> bool:
-    """Whether somebody that ExecutableBy names may use it: all, or the caller for what is not public."""
+    """Whether it is given to somebody that ExecutableBy names: to all, or to the caller himself by somebody else."""
     users = call.params.texts("ExecutableBy")
-    mine = ("self", call.context.project_id)
-    return not users or ("all" in users and image.is_public) or any(one in mine for one in users)
+    is_mine = image.facts.visibility == SHARED and image.facts.owner != call.context.project_id
+    names_me = bool({"self", call.context.project_id} & {*users})
+    return not users or ("all" in users and image.is_public) or (names_me and is_mine)
 
 
 def _view(image: Machine) -> Mapping[str, Tree]:

@@ -38,6 +38,19 @@ def test_many_wildcards_do_not_take_long() -> None:
     assert found("*a" * 120, "a" * 119 + "b" * 60_000) == []
 
 
+def test_wildcards_have_a_measure_that_plain_values_have_not() -> None:
+    wild = {f"Filter.1.Value.{number}": f"*{'a' * 200}b{number}" for number in range(1, 12)}
+    plain = {f"Filter.1.Value.{number}": f"{'a' * 200}b{number}" for number in range(1, 200)}
+
+    with pytest.raises(Ec2Error) as refused:
+        filtered(["a"], own_params({"Filter.1.Name": "name"} | wild), FIELDS)
+
+    assert refused.value.code == "FilterLimitExceeded"
+    assert filtered(["a" * 200 + "b7", "a"], own_params({"Filter.1.Name": "name"} | plain), FIELDS) == [
+        "a" * 200 + "b7"
+    ]
+
+
 def test_all_filters_must_fit_and_of_each_one_value() -> None:
     asked = {"Filter.1.Name": "name", "Filter.1.Value.1": "a*", "Filter.1.Value.2": "b*"}
     asked |= {"Filter.2.Name": "name", "Filter.2.Value.1": "*z"}

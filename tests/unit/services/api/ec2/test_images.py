@@ -123,6 +123,9 @@ async def test_an_image_is_shared_and_no_more(world: World, door: Door) -> None:
     shared = await door.ask("describe_image_attribute", ImageId=mine, Attribute="launchPermission")
     assert shared["LaunchPermissions"] == [permission]
     assert "mine" in {image["Name"] for image in (await door.ask("describe_images", who="bob"))["Images"]}
+    given = await door.ask("describe_images", who="bob", ExecutableUsers=["self"])
+    assert [image["Name"] for image in given["Images"]] == ["mine"]
+    assert await described(door, ExecutableUsers=["self"]) == {}
 
     await door.ask(
         "modify_image_attribute",
