@@ -1,7 +1,8 @@
 """Volumes and their snapshots, and how their status moves: an order begins, and its worker says how it ended.
 
-Names are Cinder's, which was nova-volume. One that a server is built with is reserved for it until its guest runs. A volume is an order's as a server is a task's: its `order_id` fences every report. It is no
-host's until a server gets it; then it is that server's host's for ever, for its file is there.
+Names are Cinder's, which was nova-volume. One that a server is built with is reserved for it until its guest runs. A volume is an
+order's as a server is a task's: its `order_id` fences every report. It is no host's until a server gets it; then it is that server's
+host's for ever, for its file is there.
 """
 
 from collections.abc import Mapping

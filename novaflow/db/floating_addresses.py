@@ -23,7 +23,6 @@ NONE_LEFT: Final = "No more floating IPs available."
 NOT_ASSOCIATED: Final = "Floating IP {} is not associated with instance {}."
 _FIELDS: Final = FloatingAddress.__struct_fields__
 _ALL: Final = select(*(floating_addresses.c[name] for name in _FIELDS)).order_by(floating_addresses.c.id)
-_ONE: Final = _ALL.where(floating_addresses.c.id == bindparam("b_id"))
 _BY_UUID: Final = _ALL.where(floating_addresses.c.uuid == bindparam("b_uuid"))
 _TAKEN: Final = select(floating_addresses.c.ip)
 _COUNT: Final = select(func.count()).where(floating_addresses.c.project_id == bindparam("b_project"))

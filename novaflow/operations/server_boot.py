@@ -6,7 +6,6 @@ is what recovery looks for. So a create is accepted once it is recorded.
 """
 
 import logging
-import string
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -37,7 +36,6 @@ from rpc.errors import BusError
 from rpc.tracing import Tracer
 
 _FORCED_HOST: Final = "os_compute_api:servers:create:forced_host"
-_RESERVATION_LETTERS: Final = string.ascii_lowercase + string.digits
 _EVER: Final = datetime(2000, 1, 1, tzinfo=UTC)  # before there was any server
 log = logging.getLogger(__name__)
 

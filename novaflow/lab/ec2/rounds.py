@@ -23,7 +23,6 @@ from novaflow.lab.openstack import ApiError
 
 BOOT: Final = "boot"
 LIST: Final = "list"
-ACTS: Final = (BOOT, LIST)
 _LOOK: Final = 0.1  # seconds between two looks at servers that are not all running
 _SETTLED_WITHIN: Final = 120.0  # seconds
 

@@ -30,7 +30,7 @@ class Request:
 
     method: str
     url: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)  # with a signature or a token
     body: bytes | None = None
 
 

@@ -20,7 +20,6 @@ from services.api.ec2.xml import Tree
 
 _DONE_STOPPING: Final = (InstanceState.STOPPED, InstanceState.STOPPING)
 _DONE_STARTING: Final = (InstanceState.RUNNING,)
-_DONE_ENDING: Final = (InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED)
 
 
 async def stop_instances(api: Ec2Api, call: Call) -> Answer:

@@ -36,6 +36,7 @@ def test_a_request_passes_those_who_check_it() -> None:
 
 def test_a_secret_shows_in_no_repr() -> None:
     assert "hidden" not in repr(Keys("access", "hidden"))
+    assert "hidden" not in repr(Request("GET", "http://127.0.0.1/", {"X-Auth-Token": "hidden"}))
 
 
 def received(request: Request) -> SignedRequest:
