@@ -115,6 +115,8 @@ class Notifications:
                     await self._publish(bus, moved, event_type, priority, await find(moved.server_id))
             except (BusError, NovaflowError) as error:
                 log.warning("a notification about server %s is lost: %s", moved.server_id, error)
+            except Exception:
+                log.exception("a notification about server %s is lost", moved.server_id)
             finally:
                 self._heard.task_done()
 

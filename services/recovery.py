@@ -179,7 +179,10 @@ class Recovery:
         await self._servers.advance(stale.server.id, stale.task.id, event, told_by=stale.server.host)
 
     async def _ask_destination(self, stale: StaleTask, destination: str, fault: Fault) -> None:
-        """The source of a live migration is gone for good: the guest has come to the destination, or it has died at the source."""
+        """The source of a live migration is gone for good: the guest has come to the destination, or it has died at the source.
+
+        Raises BusError while the destination does not answer either. To give up then could lose a guest that has come: the task waits.
+        """
         server, task = stale.server, stale.task
         order = ServerOrder(context=_context(task), server_id=server.id, task_id=task.id)
         try:

@@ -57,7 +57,7 @@ class Auditor:
         found = {guest.server_id: guest.power for guest in guests}
         await self._strays.clear(sorted(found))
         await self._strays.take_back(servers)
-        self._lost -= found.keys()
+        self._lost &= {server.id for server in servers} - found.keys()
         for server in servers:
             await self._compare_power(server, found)
 

@@ -1,6 +1,7 @@
 """A private libvirtd for each of several compute hosts, which find theirs by one URI with `{host}` in it."""
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
@@ -36,8 +37,9 @@ class PrivateLibvirtds:
             await daemon.start()
 
     async def stop(self) -> None:
-        """End them all, guests included."""
-        for daemon in self._daemons:
-            await daemon.stop()
+        """End them all, guests included, also when one of them does not end: raises its LibvirtdFailed then."""
+        async with AsyncExitStack() as last_first:
+            for daemon in self._daemons:
+                last_first.push_async_callback(daemon.stop)
         if self._short != self._root:
             self._short.unlink(missing_ok=True)

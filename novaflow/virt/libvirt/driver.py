@@ -108,8 +108,8 @@ class LibvirtDriver:
     async def resources(self) -> HostResources:
         """What the machine has; every host of a process says the same."""
         host = self._host
-        disk_gb = shutil.disk_usage(host.files.directory).total // GIB
         with failures("resources", f"host {host.name}"):
+            disk_gb = shutil.disk_usage(host.files.directory).total // GIB
             found = await host.connection.run(domains.resources, host.name, disk_gb, self._version)
         return msgspec.structs.replace(found, host_ip=host.route.address)
 

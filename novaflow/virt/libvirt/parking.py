@@ -44,7 +44,7 @@ async def unpark(host: LibvirtHost, server_id: str, *, is_running: bool) -> None
         home, aside = host.files.of(server_id), host.files.aside(server_id)
         if aside.exists():
             await see_through(building.clear(host, server_id))
-            shutil.rmtree(aside / _MOVING, ignore_errors=True)
+            await see_through(asyncio.to_thread(shutil.rmtree, aside / _MOVING, ignore_errors=True))
             aside.rename(home)
         if (home / DEFINITION).exists():
             host.known.add(server_id)

@@ -26,7 +26,7 @@ async def console(host: LibvirtHost, server_id: str) -> Console:
 async def screenshot(host: LibvirtHost, server_id: str) -> bytes:
     """As PNG, whatever QEMU gives. Raises GuestFailed when it is off or has none."""
     with failures("screenshot", server_id):
-        return to_png(await host.run(_picture, server_id))
+        return await host.run(_picture, server_id)
 
 
 def _console(link: libvirt.virConnect, owner: Owner, server_id: str) -> Console:
@@ -48,7 +48,7 @@ def _picture(link: libvirt.virConnect, owner: Owner, server_id: str) -> bytes:
     except BaseException:
         stream.abort()
         raise
-    return picture
+    return to_png(picture)
 
 
 def _screen(domain: libvirt.virDomain) -> ET.Element:

@@ -1,10 +1,17 @@
 """Every action is told as it begins and as it ends, one way or the other."""
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
+from novaflow.clock import SystemClock
 from novaflow.db.transitions import Transition
+from novaflow.models import Server
 from novaflow.states import ACTIONS, ENDINGS, RULES, SCHEDULING, Event, Rule, State, Task, Vm, advance, state_of
-from services.notifications import told_of
+from services.notifications import Notifications, told_of
+from tests.support.cloud import cloud
+from tests.support.notifications import listen, until_told
 
 
 def told(event: Event, before: State | None, after: State) -> list[tuple[str, str]]:
@@ -120,3 +127,27 @@ def test_a_delete_that_takes_over_ends_what_was_going_on() -> None:
         "delete.start",
         "delete.end",
     ]
+
+
+async def test_what_cannot_be_told_is_said_and_the_next_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with cloud(tmp_path, services=[]) as world:
+        heard, notifications = await listen(world, "info"), Notifications(SystemClock(), "notifications")
+        (server,) = await world.boot(settle=False)
+        active = state_of("active", "")
+        for event in (Event.PAUSE_ORDERED, Event.STOP_ORDERED):
+            after = advance(active, event)
+            moved = Transition(server_id=event, task_id="t", event=event, before=active, after=after)
+            notifications.hear(moved)
+
+        async def find(server_id: str) -> Server:
+            if server_id == Event.PAUSE_ORDERED:
+                raise ValueError("nobody has foreseen this")
+            return server
+
+        teller = asyncio.create_task(notifications.tell(world.bus, find))
+        await until_told(world, heard, "compute.instance.power_off.start")
+        teller.cancel()
+
+    assert "a notification about server pause_ordered is lost" in caplog.text
