@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Final, TypeVar
 
+import msgspec
+
 from novaflow.clock import Clock
 from novaflow.config import Conductor
 from novaflow.db.storage import Storage
@@ -67,8 +69,11 @@ class VolumeDesk:
         self._clock = clock
 
     async def get_volume(self, ask: VolumeStep) -> Volume:
-        """The volume, if this order is still to be carried out on this host; else TaskSuperseded."""
-        return await self._volumes.ordered(ask.id, ask.order_id, ask.host)
+        """The volume, if this order is still to be carried out on this host; else TaskSuperseded. What it is made of is on the host."""
+        volume = await self._volumes.ordered(ask.id, ask.order_id, ask.host)
+        if volume.snapshot_id and await self._snapshots.is_blank(volume.snapshot_id):
+            return msgspec.structs.replace(volume, snapshot_id=None)
+        return volume
 
     async def get_snapshot(self, ask: VolumeStep) -> VolumeSnapshot:
         """The same of a snapshot."""

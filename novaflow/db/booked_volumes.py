@@ -14,7 +14,8 @@ from novaflow.data_disks import NewDisk
 from novaflow.db import volume_usage
 from novaflow.db.ids import new_uuid
 from novaflow.db.schema.compute import servers
-from novaflow.db.schema.volumes import volumes
+from novaflow.db.schema.volumes import volume_snapshots, volumes
+from novaflow.db.volume_copies import hold_source
 from novaflow.errors import Conflict, Invalid
 from novaflow.models import BuildVolume, Context
 from novaflow.quotas import QuotaLimits, Usage
@@ -41,9 +42,17 @@ _BOOK: Final = (
     )
 )
 _BOOKED: Final = (volumes.c.server_id == bindparam("b_server"), volumes.c.status == Status.RESERVED)
-_PLANNED: Final = select(
-    volumes.c.id, volumes.c.size_gb, volumes.c.snapshot_id, volumes.c.device, volumes.c.host
-).where(*_BOOKED)
+_PLANNED: Final = (
+    select(volumes.c.id, volumes.c.size_gb, volume_snapshots.c.id.label("content"), volumes.c.device, volumes.c.host)
+    .join_from(
+        volumes,
+        volume_snapshots,
+        (volume_snapshots.c.id == volumes.c.snapshot_id) & volume_snapshots.c.host.is_not(None),
+        isouter=True,
+    )
+    .where(*_BOOKED)
+)
+"""The content is a snapshot's; one of no host is of a volume that nobody had written to."""
 _TAKE: Final = (
     update(volumes)
     .where(*_BOOKED)
@@ -83,7 +92,7 @@ async def planned(connection: AsyncConnection, server_id: str) -> tuple[BuildVol
     """What the build of this server has to make its disks of."""
     rows = await connection.execute(_PLANNED.order_by(volumes.c.device), {"b_server": server_id})
     return tuple(
-        BuildVolume(id=row.id, size_gb=row.size_gb, snapshot_id=row.snapshot_id or "", device=row.device, host=row.host)
+        BuildVolume(id=row.id, size_gb=row.size_gb, snapshot_id=row.content or "", device=row.device, host=row.host)
         for row in rows
     )
 
@@ -125,6 +134,8 @@ async def _add(
         "attached_at": now,
         "delete_on_termination": disk.delete_on_termination,
     }
+    if disk.snapshot_id:
+        await hold_source(connection, disk.snapshot_id)
     await volume_usage.add(connection, _ADD, row, Usage(volumes=1, gigabytes=disk.size_gb), limits)
 
 

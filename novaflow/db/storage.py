@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Table, bindparam, false, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, false, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.db.database import Database
@@ -69,7 +69,7 @@ class Storage(Generic[T]):
         """Whose orders were last sent before this, and have not ended."""
         query = (
             self._all.add_columns(self.table.c.ordered_at, self.table.c.orders)
-            .where(self.table.c.status.in_(RUNNING), self.table.c.ordered_at < before)
+            .where(self.table.c.status.in_(RUNNING), self.table.c.ordered_at < before, self._may_be_sent())
             .limit(limit)
         )
 
@@ -151,6 +151,10 @@ class Storage(Generic[T]):
         """All columns of a new one."""
         values = {name: getattr(thing, name) for name in thing.__struct_fields__}
         return values | {"is_deleted": False, "ordered_at": thing.created_at, "orders": 1}
+
+    def _may_be_sent(self) -> ColumnElement[bool]:
+        """Whether nothing stands in the way of an order."""
+        return true()
 
     def _changes(self, after: Status, now: datetime, device: str) -> dict[str, Any]:  # noqa: ARG002 - volumes have some
         """What else a status means to the row."""

@@ -8,11 +8,11 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, case, func, insert, literal, select, true, update
+from sqlalchemy import ColumnElement, bindparam, case, func, insert, literal, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.data_disks import own_disks
-from novaflow.db import standing, volume_usage
+from novaflow.db import standing, volume_copies, volume_usage
 from novaflow.db.database import Database
 from novaflow.db.ids import new_uuid
 from novaflow.db.schema.compute import servers
@@ -76,7 +76,10 @@ class Volumes(Storage[Volume]):
 
         async def work(connection: AsyncConnection) -> Volume:
             await volume_usage.add(connection, _ADD, self.row(volume), ask, defaults)
-            return await self.find(connection, volume.id, lock=True) or volume
+            made = await self.find(connection, volume.id, lock=True) or volume
+            if made.snapshot_id and made.status is Status.CREATING:
+                await volume_copies.hold_source(connection, made.snapshot_id)
+            return made
 
         return await self.db.write(work)
 
@@ -124,6 +127,7 @@ class Volumes(Storage[Volume]):
             if found is None or found.order_id != order_id:
                 volume = await self.held(connection, volume_id, project_id)
                 refuse_status(VOLUME, volume, DELETABLE)
+                await volume_copies.refuse_losing_volume(connection, volume_id)
                 after = Status.DELETING if volume.host else Status.DELETED
                 await self.begin(connection, volume_id, after, order_id, now)
             return await self._now(connection, volume_id)
@@ -154,6 +158,11 @@ class Volumes(Storage[Volume]):
             return list((await connection.execute(_READY, {"b_host": host})).scalars())
 
         return await self.db.read(work)
+
+    def _may_be_sent(self) -> ColumnElement[bool]:
+        """One that ends with its server is deleted when the snapshots are made that it still had to give."""
+        is_free: ColumnElement[bool] = (volumes.c.status != Status.DELETING) | ~volume_copies.BEING_COPIED
+        return is_free
 
     async def _now(self, connection: AsyncConnection, volume_id: str) -> Volume:
         found = await self.find(connection, volume_id)
@@ -203,11 +212,17 @@ class VolumeSnapshots(Storage[VolumeSnapshot]):
             if found is None or found.order_id != order_id:
                 found = await self.held(connection, snapshot_id, project_id)
                 refuse_status(SNAPSHOT, found, DELETABLE)
+                await volume_copies.refuse_losing_snapshot(connection, snapshot_id)
                 after = Status.DELETING if found.host else Status.DELETED
                 await self.begin(connection, snapshot_id, after, order_id, now)
             return await self.find(connection, snapshot_id) or found
 
         return await self.db.write(work)
+
+    async def is_blank(self, snapshot_id: str) -> bool:
+        """Whether it is of a volume that nobody had written to: no host has a file of it."""
+        found = await self.db.read(lambda connection: self.find(connection, snapshot_id))
+        return found is not None and found.host is None
 
 
 async def release(connection: AsyncConnection, server_id: str, now: datetime) -> None:

@@ -8,12 +8,12 @@ import pytest
 
 from novaflow.data_disks import NewDisk
 from novaflow.db.ids import new_uuid
-from novaflow.db.volumes import Volumes
+from novaflow.db.volumes import Volumes, VolumeSnapshots
 from novaflow.errors import Conflict, Invalid, NotFound, NovaflowError, QuotaExceeded
 from novaflow.models import BuildVolume, Fault, Server
 from novaflow.quotas import QuotaLimits
 from novaflow.states import Event, Power
-from novaflow.volumes import Status, Volume
+from novaflow.volumes import Status, Volume, VolumeSnapshot
 from tests.support.cloud_records import ALICE, BUILDING, NOW, PLENTY, Records, task_of
 
 FAULT = Fault(code=500, message="broken")
@@ -37,6 +37,18 @@ async def made(volumes: Volumes, **more: Any) -> Volume:
     return await volumes.create(Volume(**fields | more), PLENTY)
 
 
+async def copied(records: Records, volume: Volume) -> VolumeSnapshot:
+    """A snapshot that is there."""
+    snapshots, draft = VolumeSnapshots(records.database), VolumeSnapshot(
+        id=new_uuid(), project_id="p1", user_id="alice", volume_id=volume.id, size_gb=0, status=Status.CREATING,
+        created_at=NOW, updated_at=NOW, order_id=new_uuid(),
+    )  # fmt: skip
+    made = await snapshots.create(draft, PLENTY, project_id="p1", may_be_in_use=False)
+    if made.host:
+        await snapshots.report(made.id, made.order_id, NOW)
+    return await snapshots.get(made.id)
+
+
 def given(volume: Volume, **more: Any) -> NewDisk:
     return new(volume_id=volume.id, is_new=False, host=volume.host, size_gb=volume.size_gb, **more)
 
@@ -57,7 +69,8 @@ async def status_of(volumes: Volumes, volume_id: str) -> tuple[Status, str | Non
 
 async def test_a_server_has_its_volumes_from_the_moment_it_runs(records: Records, volumes: Volumes) -> None:
     await records.host()
-    old, fresh = await made(volumes), new(snapshot_id=new_uuid(), availability_zone="az", delete_on_termination=True)
+    source = await copied(records, await made(volumes, host="c1"))
+    old, fresh = await made(volumes), new(snapshot_id=source.id, availability_zone="az", delete_on_termination=True)
 
     server = await records.placed(disks=(fresh, given(old, device="vdd")))
 
@@ -74,6 +87,33 @@ async def test_a_server_has_its_volumes_from_the_moment_it_runs(records: Records
         assert await status_of(volumes, volume_id) == (Status.IN_USE, server.id, "c1")
     kept = await volumes.get(fresh.volume_id)
     assert (kept.delete_on_termination, kept.availability_zone, kept.device) == (True, "az", "vdc")
+
+
+async def test_what_a_snapshot_holds_is_not_deleted_while_a_server_is_made_with_it(
+    records: Records, volumes: Volumes
+) -> None:
+    await records.host()
+    snapshots, source = VolumeSnapshots(records.database), await copied(records, await made(volumes, host="c1"))
+    server = await records.placed(disks=(new(snapshot_id=source.id),))
+
+    with pytest.raises(Invalid):
+        await snapshots.delete(source.id, new_uuid(), NOW, project_id="p1")
+    await records.servers.start_build(server.id, task_of(server), "c1")
+    await spawned(records, server)
+    await snapshots.delete(source.id, new_uuid(), NOW, project_id="p1")
+
+    with pytest.raises(Invalid):
+        await records.placed(disks=(new(snapshot_id=source.id),))
+
+
+async def test_a_volume_of_a_snapshot_without_content_is_made_empty(records: Records, volumes: Volumes) -> None:
+    await records.host()
+    blank = await copied(records, await made(volumes))
+    server = await records.placed(disks=(new(snapshot_id=blank.id),))
+
+    plan = await records.servers.start_build(server.id, task_of(server), "c1")
+
+    assert [volume.snapshot_id for volume in plan.volumes] == [""]
 
 
 async def test_a_server_without_volumes_is_planned_without_any(records: Records) -> None:

@@ -276,6 +276,60 @@ async def test_a_volume_on_no_host_is_gone_at_once_and_one_on_a_host_when_that_h
     assert [one.status for one in await volumes.on_host("c1", [somewhere.id])] == [Status.DELETED]
 
 
+async def test_what_is_being_copied_is_not_deleted_until_it_is(volumes: Volumes, snapshots: VolumeSnapshots) -> None:
+    volume = await volumes.create(draft(host="c1"), PLENTY)
+    snapshot = await snapshots.create(shot(volume), PLENTY, project_id=PROJECT, may_be_in_use=False)
+    with pytest.raises(Invalid):
+        await volumes.delete(volume.id, new_uuid(), NOW, project_id=PROJECT)
+    await snapshots.report(snapshot.id, snapshot.order_id, NOW)
+    made_of_it = draft(host="c1", snapshot_id=snapshot.id, status=Status.CREATING, order_id=new_uuid())
+    await volumes.create(made_of_it, PLENTY)
+    with pytest.raises(Invalid):
+        await snapshots.delete(snapshot.id, new_uuid(), NOW, project_id=PROJECT)
+    await volumes.report(made_of_it.id, made_of_it.order_id, NOW)
+
+    assert (await volumes.delete(volume.id, new_uuid(), NOW, project_id=PROJECT)).status is Status.DELETING
+    assert (await snapshots.delete(snapshot.id, new_uuid(), NOW, project_id=PROJECT)).status is Status.DELETING
+
+    with pytest.raises(Invalid):
+        await volumes.create(msgspec.structs.replace(made_of_it, id=new_uuid()), PLENTY)
+
+
+async def test_of_a_snapshots_end_and_a_volume_of_it_in_the_same_moment_one_comes_first(
+    volumes: Volumes, snapshots: VolumeSnapshots
+) -> None:
+    for _ in range(4):
+        volume = await volumes.create(draft(host="c1"), PLENTY)
+        snapshot = await snapshots.create(shot(volume), PLENTY, project_id=PROJECT, may_be_in_use=False)
+        await snapshots.report(snapshot.id, snapshot.order_id, NOW)
+        made_of_it = draft(host="c1", snapshot_id=snapshot.id, status=Status.CREATING, order_id=new_uuid())
+
+        results = await asyncio.gather(
+            volumes.create(made_of_it, PLENTY),
+            snapshots.delete(snapshot.id, new_uuid(), NOW, project_id=PROJECT),
+            return_exceptions=True,
+        )
+
+        assert [isinstance(result, Invalid) for result in results].count(True) == 1
+
+
+async def test_a_volume_that_ends_with_its_server_gives_its_snapshot_first(
+    records: Records, volumes: Volumes, snapshots: VolumeSnapshots
+) -> None:
+    await records.host()
+    server = await records.active()
+    volume = await attached(volumes, await volumes.create(draft(), PLENTY), server)
+    await volumes.end_with_server(volume.id, server.id, NOW, ends=True)
+    snapshot = await snapshots.create(shot(volume), PLENTY, project_id=PROJECT, may_be_in_use=True)
+    deleting = await records.servers.order(ALICE, server, "delete", Event.DELETE_ORDERED)
+    await records.servers.advance(server.id, task_of(deleting), Event.DELETED, host="c1")
+
+    assert await volumes.stale(NOW, 10) == []
+    await snapshots.report(snapshot.id, snapshot.order_id, NOW)
+
+    assert [stale.thing.id for stale in await volumes.stale(NOW, 10)] == [volume.id]
+
+
 async def test_of_many_conductors_one_sends_a_stale_order_again(volumes: Volumes) -> None:
     volume = await volumes.create(draft(host="c1"), PLENTY)
     await volumes.delete(volume.id, new_uuid(), NOW, project_id=PROJECT)

@@ -97,6 +97,17 @@ async def test_what_is_on_a_volume_is_on_a_volume_made_of_its_snapshot(tmp_path:
         assert first_note == second_note
 
 
+async def test_a_volume_of_a_snapshot_that_nobody_had_written_to_is_an_empty_one(tmp_path: Path) -> None:
+    async with cloud(tmp_path) as world:
+        store, (server,) = Store(world), await world.boot()
+        snapshot = await store.copied(await store.made())
+        assert (snapshot.status, snapshot.host) == (Status.AVAILABLE, None)
+
+        volume = await store.attach(server, await store.made(snapshot_id=snapshot.id))
+
+        assert (volume.status, volume.snapshot_id, volume.fault) == (Status.IN_USE, snapshot.id, "")
+
+
 async def test_an_order_whose_host_is_killed_is_carried_out_when_it_is_back(tmp_path: Path) -> None:
     gate = Gate("attach_volume")
     async with cloud(tmp_path, settings(conductor=LONG), before=gate) as world:
