@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from novaflow.config import Config
 from novaflow.data_disks import NewDisk
 from novaflow.db.ids import new_uuid
 from novaflow.states import Vm
 from novaflow.virt.driver import StoredVolume
 from novaflow.volumes import Status
-from tests.support.cloud import Cloud, cloud, settings
+from tests.support.cloud import Cloud, cloud
 from tests.support.moves import killed, once
 from tests.support.volume_store import Store
 
@@ -31,11 +29,6 @@ def disk() -> NewDisk:
     return NewDisk(volume_id=new_uuid(), is_new=True, device="vdc", size_gb=1, delete_on_termination=True)
 
 
-def steady() -> Config:
-    """A busy machine makes no host look dead."""
-    return settings(compute=msgspec.structs.replace(settings().compute, service_down_time=60.0))
-
-
 async def files(world: Cloud) -> dict[str, list[StoredVolume]]:
     """What every host that keeps any volume has."""
     found = {host: await driver.volumes() for host, driver in world.drivers.items()}
@@ -47,7 +40,7 @@ async def files(world: Cloud) -> dict[str, list[StoredVolume]]:
 async def test_a_server_that_is_built_while_somebody_is_killed_has_its_volume(
     tmp_path: Path, moment: str, victim: str
 ) -> None:
-    async with cloud(tmp_path, steady()) as world:
+    async with cloud(tmp_path) as world:
         store, wanted = Store(world), disk()
         with once(world, moment, lambda: killed(world, victim)) as struck:
             (server,) = await world.boot(disks=(wanted,), settle=False)
@@ -65,7 +58,7 @@ async def test_a_server_that_is_built_while_somebody_is_killed_has_its_volume(
 @pytest.mark.parametrize("victim", ["conductor", "compute"])
 @pytest.mark.parametrize("moment", ENDING)
 async def test_a_volume_ends_with_its_server_whoever_is_killed(tmp_path: Path, moment: str, victim: str) -> None:
-    async with cloud(tmp_path, steady()) as world:
+    async with cloud(tmp_path) as world:
         store, wanted = Store(world), disk()
         (server,) = await world.boot(disks=(wanted,))
         with once(world, moment, lambda: killed(world, victim)) as struck:

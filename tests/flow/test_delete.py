@@ -3,11 +3,12 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from novaflow.errors import NotFound
 from novaflow.states import Vm
-from tests.support.cloud import cloud
+from tests.support.cloud import cloud, settings
 from tests.support.gates import Broken, Gate
 
 
@@ -55,12 +56,13 @@ async def test_a_delete_takes_over_from_a_build(tmp_path: Path) -> None:
 
 
 async def test_a_delete_does_not_wait_for_a_guest_that_will_not_power_off(tmp_path: Path) -> None:
-    async with cloud(tmp_path, answers_power_button=False) as world:
+    patient = settings(compute=msgspec.structs.replace(settings().compute, stop_timeout=60.0))
+    async with cloud(tmp_path, patient, answers_power_button=False) as world:
         (server,) = await world.boot()
         await world.order(server, "stop", settle=False)
-        await asyncio.sleep(0.3)  # the guest has been asked, and has 5 seconds
+        await asyncio.sleep(0.3)  # the guest has been asked, and has a minute
 
-        async with asyncio.timeout(3.0):
+        async with asyncio.timeout(30.0):
             deleted = await world.order(server, "delete")
 
         assert deleted.vm is Vm.DELETED

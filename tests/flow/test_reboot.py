@@ -3,10 +3,11 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from novaflow.states import Power, Vm
-from tests.support.cloud import cloud
+from tests.support.cloud import cloud, settings
 from tests.support.gates import Broken
 
 
@@ -42,12 +43,13 @@ async def test_a_stopped_server_is_running_after_a_hard_reboot(tmp_path: Path) -
 
 
 async def test_a_hard_reboot_takes_over_from_a_soft_one_that_waits_for_its_guest(tmp_path: Path) -> None:
-    async with cloud(tmp_path, answers_power_button=False) as world:
+    patient = settings(compute=msgspec.structs.replace(settings().compute, stop_timeout=60.0))
+    async with cloud(tmp_path, patient, answers_power_button=False) as world:
         (server,) = await world.boot()
         await world.order(server, "reboot", settle=False)
-        await asyncio.sleep(0.3)  # the guest has been asked, and has 5 seconds
+        await asyncio.sleep(0.3)  # the guest has been asked, and has a minute
 
-        async with asyncio.timeout(3.0):
+        async with asyncio.timeout(30.0):
             rebooted = await world.order(server, "reboot", hard=True)
 
         assert (rebooted.status, rebooted.power) == ("ACTIVE", Power.RUNNING)

@@ -10,7 +10,7 @@ from novaflow.config import Bus, Conductor
 from novaflow.models import NETWORKS_HINT, NO_NETWORK
 from novaflow.states import SCHEDULING, Event, Power, Vm
 from novaflow.virt.fake import FakeGuest
-from tests.support.cloud import Cloud, cloud, settings
+from tests.support.cloud import Cloud, cloud, settings, soon_down
 from tests.support.gates import Gate
 
 LONG = Conductor(task_lease=60.0, recovery_interval=0.1)  # what happens at once does not happen by this
@@ -45,12 +45,11 @@ async def test_a_build_that_is_ordered_again_still_wants_no_network(tmp_path: Pa
 
 async def test_a_build_that_kills_its_worker_every_time_ends_in_error(tmp_path: Path) -> None:
     poison = Gate("spawn", holds=1000)
-    lasting = msgspec.structs.replace(settings().compute, service_down_time=60.0)
-    config = settings(conductor=Conductor(task_lease=60.0, recovery_interval=60.0, task_attempts=3), compute=lasting)
+    config = settings(conductor=Conductor(task_lease=60.0, recovery_interval=60.0, task_attempts=3))
     async with cloud(tmp_path, config, before=poison) as world:
         (server,) = await world.boot(settle=False)
         for _ in range(3):
-            await asyncio.wait_for(poison.reached.wait(), 15.0)
+            await asyncio.wait_for(poison.reached.wait(), 60.0)
             poison.reached.clear()
             await world.processes["compute"].kill()
             await world.processes["compute"].start()
@@ -132,7 +131,7 @@ async def test_a_whole_cloud_that_loses_its_queues_goes_on_at_once(tmp_path: Pat
 async def test_a_build_on_a_host_that_stays_dead_goes_to_another_and_the_stray_guest_is_removed(
     tmp_path: Path,
 ) -> None:
-    config = settings(compute=msgspec.structs.replace(settings().compute, hosts=1, host="a"))
+    config = settings(compute=soon_down(hosts=1, host="a"))
     gate = Gate("spawn")
     async with cloud(tmp_path, config, before=gate) as world:
         (server,) = await world.boot(settle=False)
@@ -189,7 +188,8 @@ async def test_a_build_that_no_host_ever_finishes_ends_in_error_and_says_why(tmp
 
 
 async def test_an_action_on_a_host_that_stays_dead_ends_with_a_fault_that_names_it(tmp_path: Path) -> None:
-    config = settings(conductor=Conductor(task_lease=0.5, recovery_interval=0.1, task_attempts=2))
+    conductor = Conductor(task_lease=0.5, recovery_interval=0.1, task_attempts=2)
+    config = settings(conductor=conductor, compute=soon_down())
     async with cloud(tmp_path, config) as world:
         (server,) = await world.boot()
         await world.processes["compute"].kill()
@@ -205,7 +205,7 @@ async def test_an_action_on_a_host_that_stays_dead_ends_with_a_fault_that_names_
 async def test_a_delete_on_a_host_that_stays_dead_is_done_without_it_and_it_cleans_up_when_it_is_back(
     tmp_path: Path,
 ) -> None:
-    async with cloud(tmp_path) as world:
+    async with cloud(tmp_path, settings(compute=soon_down())) as world:
         (server,) = await world.boot()
         await world.processes["compute"].kill()
 

@@ -8,7 +8,7 @@ import pytest
 from novaflow.config import Compute
 from novaflow.messages import GET_CONSOLE_OUTPUT, ConsoleAsk
 from services.host_names import host_names
-from tests.support.cloud import cloud
+from tests.support.cloud import cloud, settings, soon_down
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ async def test_a_host_that_starts_before_any_conductor_registers_when_one_is_the
 
 
 async def test_a_host_that_says_nothing_any_more_counts_as_down(tmp_path: Path) -> None:
-    async with cloud(tmp_path) as world:
+    async with cloud(tmp_path, settings(compute=soon_down())) as world:
         await world.processes["compute"].kill()
 
         async def are_down() -> bool:
