@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from novaflow.clock import SystemClock
+from novaflow.db.services import Services
 from novaflow.models import Server
 from novaflow.states import Power, Vm
 from tests.support.actions import IMAGE, act, cast
@@ -49,13 +51,11 @@ async def shelved(directory: Path, *hosts: str, **more: Any) -> AsyncIterator[tu
 
 
 async def test_an_offloaded_server_comes_back_where_there_is_room(tmp_path: Path) -> None:
-    async with shelved(tmp_path, down_time=1.0) as (world, server, content):
-        await world.processes[server.host or ""].stop()
+    async with shelved(tmp_path) as (world, server, content):
+        services = Services(world.database, SystemClock())
+        (gone,) = [one for one in await services.all(SystemClock().now(), 60.0) if one.host == server.host]
+        await services.set_forced_down(gone.id, True)
 
-        async def is_down() -> bool:
-            return any(not host.is_up for host in await world.all_hosts())
-
-        await world.until(is_down)
         back = await act(world, server, "unshelve", image_id=IMAGE)
 
         assert (back.vm, back.host, back.power) == (Vm.ACTIVE, other(world, server.host), Power.RUNNING)
