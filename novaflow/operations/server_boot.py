@@ -20,7 +20,7 @@ from novaflow.db.quotas import Quotas
 from novaflow.db.servers import ServerQuery, Servers
 from novaflow.errors import Forbidden, Invalid, NotFound, QuotaExceeded, TokenMismatch, Unauthorized
 from novaflow.messages import BUILD_INSTANCES, BuildInstance
-from novaflow.models import Context, ImageFacts, RequestSpec, Server
+from novaflow.models import ClientToken, Context, ImageFacts, RequestSpec, Server
 from novaflow.operations.boot_disks import BootDisks
 from novaflow.operations.boot_drafts import BootRequest, Checked, drafts, host_of
 from novaflow.operations.boot_rules import (
@@ -86,23 +86,22 @@ class ServerBoot:
         """Record the servers and order their builds.
 
         Raises Invalid (flavor, image, key, zone, groups), Forbidden, LimitExceeded, QuotaExceeded, ServiceUnavailable; then nothing
-        was written. As many as the quota leaves are made if that is at least `min_count`. The servers of a request that comes again
-        with its client token are answered as they are now; raises TokenMismatch when it was another request.
+        was written. As many as the quota leaves are made if that is at least `min_count`. Where its client token has just been used
+        by another request, the servers are what `made_with` answers.
         """
-        earlier = await self._made_before(context, request)
-        if earlier:
-            return earlier
         found = await self._check(context, request)
         try:
             made = await self._record(context, request, found)
         except TokenTaken:  # by one that came in the same moment
-            return await self._made_before(context, request)
+            return await self.made_with(context, request.once)
         await self._order(context, request, found, made)
         return made
 
-    async def _made_before(self, context: Context, request: BootRequest) -> list[Server]:
-        """The servers that were made with the request's client token, the deleted ones too; none if there are none."""
-        once = request.once
+    async def made_with(self, context: Context, once: ClientToken | None) -> list[Server]:
+        """The servers that were made with a client token, as they are now, the deleted ones too; none if there are none.
+
+        Raises TokenMismatch when they were made by a request for something else.
+        """
         used = await self._client_tokens.find(context.project_id, once.token) if once else None
         if once is None or used is None:
             return []

@@ -8,7 +8,7 @@ from services.api.ec2.errors import Ec2Error
 from services.api.ec2.frame import Action, Answer, Call, Ec2Api
 from services.api.ec2.instance_lookup import one_alive
 from services.api.ec2.instance_views import Instance
-from services.api.ec2.security_groups import named_or_numbered
+from services.api.ec2.security_groups import names_of
 
 _TERMINATION: Final = "DisableApiTermination"
 _GROUPS: Final = "GroupId"
@@ -62,7 +62,7 @@ async def _lock(api: Ec2Api, call: Call, instance: Instance) -> None:
 
 async def _regroup(api: Ec2Api, call: Call, instance: Instance) -> None:
     """Have the instance in these groups and no others."""
-    wanted = {(await named_or_numbered(api, call, "", group_id)).name for group_id in call.params.some_texts(_GROUPS)}
+    wanted = {*await names_of(api, call, [], call.params.some_texts(_GROUPS))}
     present = {name for _, name in instance.groups}
     for name in sorted(wanted - present):
         await api.security_groups.add_to_server(call.context, instance.server.id, name)

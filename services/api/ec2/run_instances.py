@@ -5,13 +5,13 @@ Sources: Amazon EC2 API Reference (RunInstances), nova/api/ec2/cloud.py (run_ins
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from novaflow.errors import Missing
-from novaflow.models import ClientToken, Flavor
+from novaflow.models import ClientToken, Flavor, Server
 from novaflow.operations.boot_drafts import BootRequest
 from novaflow.operations.flavors import FlavorQuery
 from novaflow.operations.passwords import generate_password
@@ -22,7 +22,8 @@ from services.api.ec2.frame import Action, Answer, Call, Ec2Api
 from services.api.ec2.ids import IMAGE, resolve
 from services.api.ec2.instance_lookup import described
 from services.api.ec2.instance_views import reservation
-from services.api.ec2.security_groups import named_or_numbered
+from services.api.ec2.protocol import Params
+from services.api.ec2.security_groups import names_of
 from services.api.ec2.tag_rules import tags_of
 
 MAX_COUNT: Final = 1000  # instances of one request
@@ -44,19 +45,12 @@ async def run_instances(api: Ec2Api, call: Call) -> Answer:
     most = params.number("MaxCount", least=1, most=MAX_COUNT)
     if fewest > most:
         raise invalid_value("MinCount", "It is greater than MaxCount.")
-    for name, values in _AS_IT_IS.items():
-        if params.text(name, values[0]).lower() not in values:
-            raise Ec2Error("UnsupportedOperation", f"{name} of a new instance is {values[0]} here.")
-    params.parts("Monitoring").only(("Enabled",))
-    placement = params.parts("Placement")
-    placement.only(("AvailabilityZone", "Tenancy", "GroupName"))
-    if params.parts("Monitoring").flag("Enabled") or placement.text("Tenancy", "default") != "default":
-        raise Ec2Error(
-            "UnsupportedOperation", "There is no detailed monitoring here, and the tenancy is the default one."
-        )
-    if placement.text("GroupName", ""):
-        raise Ec2Error("InvalidPlacementGroup.Unknown", "There are no placement groups here.")
+    _refuse_what_is_not_there(params)
     user_data = params.data("UserData", b"", most=MAX_USER_DATA)
+    once = _once(call)
+    # Before anything is looked up: its key, its groups and its image may have gone since.
+    if earlier := await api.boots.made_with(call.context, once):
+        return await _reservation(api, call, earlier)
     image, kernel, ramdisk = await _images(api, call)
     flavor = await _flavor(api, call)
     request = BootRequest(
@@ -69,14 +63,32 @@ async def run_instances(api: Ec2Api, call: Call) -> Answer:
         min_count=fewest,
         max_count=most,
         key_name=await _key_name(api, call),
-        security_groups=await _security_groups(api, call),
+        security_groups=await names_of(api, call, params.texts("SecurityGroup"), params.texts("SecurityGroupId")),
         user_data=base64.b64encode(user_data).decode(),
-        availability_zone=placement.text("AvailabilityZone", ""),
+        availability_zone=params.parts("Placement").text("AvailabilityZone", ""),
         metadata=_tags(call),
         disks=await data_disks(api, call, flavor),
-        once=_once(call),
+        once=once,
     )
-    made = await api.boots.boot(call.context, request)
+    return await _reservation(api, call, await api.boots.boot(call.context, request))
+
+
+def _refuse_what_is_not_there(params: Params) -> None:
+    for name, values in _AS_IT_IS.items():
+        if params.text(name, values[0]).lower() not in values:
+            raise Ec2Error("UnsupportedOperation", f"{name} of a new instance is {values[0]} here.")
+    monitoring, placement = params.parts("Monitoring"), params.parts("Placement")
+    monitoring.only(("Enabled",))
+    placement.only(("AvailabilityZone", "Tenancy", "GroupName"))
+    if monitoring.flag("Enabled") or placement.text("Tenancy", "default") != "default":
+        raise Ec2Error(
+            "UnsupportedOperation", "There is no detailed monitoring here, and the tenancy is the default one."
+        )
+    if placement.text("GroupName", ""):
+        raise Ec2Error("InvalidPlacementGroup.Unknown", "There are no placement groups here.")
+
+
+async def _reservation(api: Ec2Api, call: Call, made: Sequence[Server]) -> Answer:
     return reservation(await described(api, call, [server.id for server in made], made))
 
 
@@ -105,13 +117,6 @@ async def _key_name(api: Ec2Api, call: Call) -> str | None:
         return (await api.keypairs.get(call.context, name)).name
     except Missing as error:
         raise Ec2Error("InvalidKeyPair.NotFound", f"The key pair '{name[:255]}' does not exist") from error
-
-
-async def _security_groups(api: Ec2Api, call: Call) -> tuple[str, ...]:
-    """The names of the groups, which may be named by their ids; raises InvalidGroup.NotFound. None: the default one."""
-    given = [(name, "") for name in call.params.texts("SecurityGroup")]
-    given += [("", group_id) for group_id in call.params.texts("SecurityGroupId")]
-    return tuple([(await named_or_numbered(api, call, name, group_id)).name for name, group_id in given])
 
 
 def _tags(call: Call) -> dict[str, str]:

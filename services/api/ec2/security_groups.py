@@ -4,7 +4,7 @@ Sources: Amazon EC2 API Reference (CreateSecurityGroup ...), nova/api/ec2/cloud.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from novaflow.db.security_groups import DEFAULT
@@ -85,6 +85,13 @@ async def named_or_numbered(api: Ec2Api, call: Call, name: str, group_id: str) -
     """One of the project's groups, by its id where there is one."""
     groups = await api.security_groups.list(call.context)
     return _numbered(groups, group_id) if group_id else _named(groups, name)
+
+
+async def names_of(api: Ec2Api, call: Call, names: Sequence[str], ids: Sequence[str]) -> tuple[str, ...]:
+    """The names of the project's groups that are named so, or by their ids; raises InvalidGroup.NotFound."""
+    groups = await api.security_groups.list(call.context) if names or ids else ()
+    found = [*(_named(groups, name) for name in names), *(_numbered(groups, one) for one in ids)]
+    return tuple(group.name for group in found)
 
 
 def id_of(group: SecurityGroup) -> str:

@@ -106,6 +106,23 @@ async def test_a_client_token_makes_instances_once(world: World, door: Door) -> 
     assert await door.refusal("run_instances", **other) == ("IdempotentParameterMismatch", 400)
 
 
+async def test_a_client_token_is_good_for_its_instances_when_their_key_and_their_group_have_gone(
+    world: World, door: Door
+) -> None:
+    group = (await door.ask("create_security_group", GroupName="web", Description="for the web"))["GroupId"]
+    await door.ask("create_key_pair", KeyName="mine")
+    asked: dict[str, Any] = {"KeyName": "mine", "SecurityGroupIds": [group], "ClientToken": "once"}
+    first = await run(world, door, **asked)
+    await door.ask("delete_key_pair", KeyName="mine")
+    await door.ask("terminate_instances", InstanceIds=[first["Instances"][0]["InstanceId"]])
+    await door.ask("delete_security_group", GroupId=group)
+
+    again = await run(world, door, **asked)
+
+    assert again["ReservationId"] == first["ReservationId"]
+    assert len(await world.servers.list(ServerQuery(project_id=PROJECT))) == 0
+
+
 async def test_of_many_requests_with_one_client_token_in_one_moment_one_makes_instances(
     world: World, door: Door
 ) -> None:
