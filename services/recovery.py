@@ -89,10 +89,7 @@ class Recovery:
         not ordered to death.
         """
         now, lease = self._clock.now(), timedelta(seconds=self._config.conductor.task_lease)
-        found = await self._servers.stale_tasks(now - lease, BATCH)
-        return await self._take_up(
-            [stale for stale in found if stale.task.updated_at + lease * _patience(stale.task) <= now]
-        )
+        return await self._take_up(await self._servers.stale_tasks(now - lease, BATCH, lease=lease))
 
     async def at_start(self) -> None:
         """With a bus in memory nothing that was queued survived: order every build that has no host yet.
@@ -247,11 +244,6 @@ class Recovery:
         if params.availability_zone:
             changes["availability_zone"] = params.availability_zone
         return MoveServer(**named, spec=msgspec.structs.replace(spec, **changes))
-
-
-def _patience(task: TaskRecord) -> int:
-    """How many leases this task may stay without a sign of life."""
-    return int(2 ** (task.attempts - 1))
 
 
 def _is_up(host: str, hosts: Mapping[str, Host]) -> bool:

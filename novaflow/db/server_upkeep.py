@@ -1,7 +1,7 @@
 """What keeps hosts, servers and tasks together: what is where, what is wanted there, what stopped moving, what is due."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -70,9 +70,12 @@ class ServerUpkeep(ServerRecords):
 
         return await self._db.write(work)
 
-    async def stale_tasks(self, before: datetime, limit: int) -> list[StaleTask]:
-        """Running tasks without a sign of life since `before`, the longest silent first."""
-        return await self._db.read(partial(tasks.stale, before=before, limit=limit))
+    async def stale_tasks(self, before: datetime, limit: int, *, lease: timedelta = timedelta()) -> list[StaleTask]:
+        """Running tasks without a sign of life since `before`, the longest silent first.
+
+        Since longer where they were ordered more than once: with each order `lease` doubles.
+        """
+        return await self._db.read(partial(tasks.stale, before=before, limit=limit, lease=lease))
 
     async def renew(self, task_ids: Sequence[str]) -> None:
         """A sign of life of these tasks: somebody works on them."""

@@ -5,11 +5,11 @@ up a task again, one wins: the UPDATE is conditional on the sign of life that wa
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import bindparam, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from novaflow.db.records import SERVER_COLUMNS, TASK_COLUMNS, server_of, task_of
@@ -29,6 +29,16 @@ class StaleTask(Value, frozen=True, kw_only=True):
 
     server: Server
     task: TaskRecord
+
+
+_PATIENCE: Final = 8  # orders after which a task's lease doubles no more
+
+
+def _silent_after(orders: int) -> ColumnElement[bool]:
+    """That a task that was ordered so often is silent for its lease."""
+    is_ordered = tasks.c.attempts == orders if orders < _PATIENCE else tasks.c.attempts >= orders
+    before = bindparam(f"b_before_{orders}", type_=tasks.c.moved_at.type)
+    return and_(is_ordered, tasks.c.moved_at < before, servers.c.moved_at < before)
 
 
 _INSERT: Final = insert(tasks)
@@ -56,6 +66,7 @@ _STALE: Final = (
         tasks.c.state == RUNNING,
         tasks.c.moved_at < bindparam("b_before"),
         servers.c.moved_at < bindparam("b_before"),
+        or_(*(_silent_after(orders) for orders in range(1, _PATIENCE + 1))),
     )
     .order_by(tasks.c.moved_at, tasks.c.id)
     .limit(bindparam("b_limit"))
@@ -133,9 +144,13 @@ async def supersede(connection: AsyncConnection, task_id: str | None, now: datet
         await connection.execute(_SUPERSEDE, {"b_id": task_id, "b_now": now})
 
 
-async def stale(connection: AsyncConnection, before: datetime, limit: int) -> list[StaleTask]:
-    """Running tasks without a sign of life since `before`, the longest silent first."""
-    rows = await connection.execute(_STALE, {"b_before": before, "b_limit": limit})
+async def stale(connection: AsyncConnection, before: datetime, limit: int, lease: timedelta) -> list[StaleTask]:
+    """Running tasks without a sign of life since `before`, the longest silent first.
+
+    `before` is for those that were ordered once. Another `lease` earlier it is for those ordered twice, and with each order it doubles.
+    """
+    befores = {f"b_before_{orders}": before - lease * (2 ** (orders - 1) - 1) for orders in range(1, _PATIENCE + 1)}
+    rows = await connection.execute(_STALE, {"b_before": before, "b_limit": limit, **befores})
     return [_stale_of(tuple(row)) for row in rows]
 
 

@@ -36,6 +36,24 @@ async def test_a_sign_of_life_keeps_a_task_from_being_stale(records: Records, si
     assert await records.servers.stale_tasks(records.clock.now() - timedelta(seconds=1), 10) == []
 
 
+async def test_the_lease_doubles_with_each_order_and_who_waits_for_it_hides_nobody(records: Records) -> None:
+    often = [await records.made() for _ in range(2)]
+    for server in often:
+        for _ in range(2):
+            assert await records.servers.retake(task_of(server), records.clock.now())
+    records.clock.advance(timedelta(seconds=1))
+    once = await records.made()
+
+    async def found(leases: int) -> list[str]:
+        records.clock.advance(NOW + leases * LEASE + timedelta(seconds=2) - records.clock.now())
+        stale = await records.servers.stale_tasks(records.clock.now() - LEASE, 2, lease=LEASE)
+        return [one.server.id for one in stale]
+
+    assert await found(1) == [once.id]
+    assert await found(3) == [once.id]
+    assert set(await found(4)) == {server.id for server in often}
+
+
 async def test_a_task_that_is_over_is_never_stale(records: Records) -> None:
     await records.host()
     await records.active()
