@@ -8,6 +8,7 @@ An order that was lost, or whose host is away, is found again here: after `condu
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final, TypeVar
 
@@ -17,7 +18,7 @@ from novaflow.clock import Clock
 from novaflow.config import Conductor
 from novaflow.db.storage import Storage
 from novaflow.db.volumes import Volumes, VolumeSnapshots
-from novaflow.errors import NovaflowError
+from novaflow.errors import NovaflowError, TaskSuperseded
 from novaflow.messages import (
     ATTACH_VOLUME,
     CREATE_VOLUME,
@@ -125,7 +126,8 @@ class VolumeDesk:
             if stale.orders >= self._config.task_attempts:
                 log.error("%s %s: %s was ordered %d times in vain", things.kind, thing.id, thing.status, stale.orders)
                 fault = f"Host {thing.host} has not done it after {stale.orders} orders."
-                await things.report(thing.id, thing.order_id, now, fault=fault)
+                with suppress(TaskSuperseded):  # it has just ended
+                    await things.report(thing.id, thing.order_id, now, fault=fault)
             else:
                 await self._send(procedures[thing.status], thing)
 

@@ -34,6 +34,7 @@ from rpc.tracing import Discard, Tracer
 from services import guest_identity
 from services.api.metadata.app import Metadata, create_app
 from services.api.metadata.tokens import HEADER, TTL_HEADER
+from services.compute.metadata import proxy
 from services.compute.metadata.proxy import MetadataProxy
 from services.compute.metadata.wires import GuestWires
 from services.guest_identity import signed
@@ -271,8 +272,8 @@ async def guests(service: Service) -> AsyncIterator[list[Guest]]:
 @asynccontextmanager
 async def host(directory: Path, service: Service) -> AsyncIterator[None]:
     """What a compute host does for the guests in a directory."""
-    proxy = MetadataProxy(service.http, service.url, SECRET, 1)
-    server = web.Server(proxy.answer, access_log=None)
+    passing = MetadataProxy(service.http, service.url, SECRET, 1)
+    server = web.Server(passing.answer, access_log=None)
     running = asyncio.create_task(GuestWires(directory, server).run())
     yield
     running.cancel()
@@ -346,6 +347,15 @@ async def test_a_guest_is_heard_again_after_its_host_has_restarted(service: Serv
                 assert (await guest.ask(request("/latest/user-data"))).endswith(b"first")
             Path(wire.host_end).unlink()
         guest.close()
+
+
+async def test_a_request_is_bounded_however_it_is_sent(guests: list[Guest], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy, "MOST_BYTES", 64)
+    post = request("/openstack/latest/password", "POST", **{"Transfer-Encoding": "chunked"})
+
+    answers = [await guests[0].ask(post + b"%x\r\n%b\r\n0\r\n\r\n" % (size, b"x" * size)) for size in (65, 64)]
+
+    assert [answer.split()[1] for answer in answers] == [b"413", b"200"]
 
 
 async def test_a_service_that_is_away_is_said_to_be(service: Service) -> None:

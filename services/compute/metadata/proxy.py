@@ -4,6 +4,7 @@ Only headers that the service knows are passed on. So nothing that the guest sen
 """
 
 import logging
+from http import HTTPStatus
 from typing import Final
 
 import aiohttp
@@ -38,7 +39,7 @@ class MetadataProxy:
         if not request.raw_path.startswith("/"):
             return web.Response(status=400, text="The path must begin with a slash.")
         if (request.content_length or 0) > MOST_BYTES:
-            return web.Response(status=413)
+            return web.Response(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         try:
             return await self._pass_on(request, transport)
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -46,19 +47,22 @@ class MetadataProxy:
             return web.Response(status=503, text="The metadata service does not answer.")
 
     async def _pass_on(self, request: web.BaseRequest, transport: GuestTransport) -> web.Response:
+        body = await request.read()
+        if len(body) > MOST_BYTES:  # in chunks, whose length is not said beforehand
+            return web.Response(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         headers = {name: request.headers[name] for name in _ASKED if name in request.headers}
         asked = self._http.request(
             request.method,
             URL(self._url + request.raw_path, encoded=True),
             headers=headers | guest_identity.signed(self._secret, transport.server_id),
-            data=await request.read(),
+            data=body,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=TIMEOUT),
         )
         async with asked as answer:
-            body = await answer.read()
+            content = await answer.read()
             told = {name: answer.headers[name] for name in _ANSWERED if name in answer.headers}
             if request.method == hdrs.METH_PUT:
                 # For the rest of the connection: what is sent again, if a router has dropped it, must not pass that either.
                 transport.hops = min(transport.hops, self._token_hops)
-            return web.Response(status=answer.status, body=body, headers=told)
+            return web.Response(status=answer.status, body=content, headers=told)

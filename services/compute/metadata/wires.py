@@ -26,7 +26,7 @@ class GuestWires:
         self._directory = directory
         self._protocol = protocol
         self._stations: dict[str, tuple[Mark, Station]] = {}
-        self._refused: dict[str, Mark] = {}
+        self._told: dict[str, Mark] = {}  # of guests that nobody answers, so that it is said once
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -47,9 +47,9 @@ class GuestWires:
                 station.close()
                 del self._stations[server_id]
         for server_id, mark in marks.items():
-            if server_id not in self._stations and self._refused.get(server_id) != mark:
+            if server_id not in self._stations:
                 self._answer_on(server_id, mark)
-        self._refused = {server_id: mark for server_id, mark in self._refused.items() if server_id in marks}
+        self._told = {server_id: mark for server_id, mark in self._told.items() if server_id in marks}
 
     def _answer_on(self, server_id: str, mark: Mark) -> None:
         wire = noted(self._directory / server_id)
@@ -57,9 +57,10 @@ class GuestWires:
             return
         try:
             self._stations[server_id] = (mark, Station(server_id, wire, self._protocol))
-        except OSError as error:
-            self._refused[server_id] = mark
-            log.warning("server %s: nobody answers on its network: %s", server_id, error)
+        except OSError as error:  # it may pass: there are too many open files, or no room for one
+            if self._told.get(server_id) != mark:
+                log.warning("server %s: nobody answers on its network yet: %s", server_id, error)
+            self._told[server_id] = mark
 
 
 def _marks(directory: Path) -> dict[str, Mark]:
