@@ -91,6 +91,23 @@ async def test_its_guests_outlive_its_crash_and_are_found_again(daemon: PrivateL
     await release(connection)
 
 
+async def test_who_finds_it_again_keeps_nothing_open_of_the_one_before(daemon: PrivateLibvirtd) -> None:
+    connection = share(daemon.uri)
+
+    async def restarted() -> int:
+        await daemon.kill9()
+        await daemon.start()
+        assert await connection.run(names) == []
+        return len(os.listdir("/proc/self/fd"))
+
+    before = await restarted()
+    for _ in range(3):
+        after = await restarted()
+
+    assert after == before
+    await release(connection)
+
+
 async def test_its_guests_end_with_it(daemon: PrivateLibvirtd, tmp_path: Path) -> None:
     connection = share(daemon.uri)
     await connection.run(run_guest)

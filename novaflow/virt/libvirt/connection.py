@@ -91,11 +91,7 @@ class Connection:
         self._threads.shutdown(wait=True)
         self._long_threads.shutdown(wait=True)
         with self._opening:
-            if self._link is not None:
-                with contextlib.suppress(libvirt.libvirtError):
-                    self._link.domainEventDeregisterAny(self._events)  # or libvirt keeps the connection for it
-                    self._link.close()
-                self._link = None
+            self._drop()
 
     async def _ends(self, threads: ThreadPoolExecutor, seconds: float, work: Callable[[libvirt.virConnect], T]) -> T:
         def call() -> T:
@@ -112,6 +108,7 @@ class Connection:
             if self._link is None or not self._link.isAlive():
                 if self._link is None and is_embedded(self.uri):
                     forget_unborn(Path(self.uri.partition("root=")[2]))
+                self._drop()
                 link = libvirt.open(self.uri)
                 with contextlib.suppress(libvirt.libvirtError):  # the embedded and the test driver have no peer to ping
                     link.setKeepAlive(*KEEPALIVE)
@@ -120,6 +117,15 @@ class Connection:
                 )
                 self._link = link
             return self._link
+
+    def _drop(self) -> None:
+        """The link is not used any more, alive or not."""
+        link, self._link = self._link, None
+        if link is not None:
+            with contextlib.suppress(libvirt.libvirtError):
+                link.domainEventDeregisterAny(self._events)  # or libvirt keeps the connection for it
+            with contextlib.suppress(libvirt.libvirtError):
+                link.close()
 
     def _on_event(self, _link: Any, domain: Any, event: int, *_: Any) -> None:
         power = _POWER_AFTER.get(event)
