@@ -37,7 +37,7 @@ async def create_security_group(api: Ec2Api, call: Call) -> Answer:
     """A new group without rules."""
     name, description = call.params.text("GroupName"), call.params.text("GroupDescription")
     for parameter, given in (("GroupName", name), ("GroupDescription", description)):
-        if not _TEXT.fullmatch(given) or given.startswith("sg-"):
+        if not _TEXT.fullmatch(given) or (parameter == "GroupName" and given.startswith("sg-")):
             raise invalid_value(parameter, "It has at most 255 letters, digits, spaces and ._-:/()#,@[]+=&;{}!$*")
     try:
         made = await api.security_groups.create(call.context, name, description)

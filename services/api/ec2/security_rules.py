@@ -72,11 +72,13 @@ async def _asked(api: Ec2Api, call: Call) -> list[SecurityRule]:
     for one in given.all_parts("IpPermissions"):
         one.only(_PERMISSION)
         found += await _permitted(api, call, one)
-    if "IpProtocol" in given:
-        found += _from_networks(given, [given.text("CidrIp", "0.0.0.0/0")])
-    elif source := given.text("SourceSecurityGroupName", ""):
+    if source := given.text("SourceSecurityGroupName", ""):
+        if "CidrIp" in given:
+            raise Ec2Error("InvalidParameterCombination", "A rule is of a network or of a group.")
         group = await _source(api, call, source, "", given.text("SourceSecurityGroupOwnerId", ""))
-        found += everything_from(group.id)
+        found += _rules(given, source_id=group.id) if "IpProtocol" in given else everything_from(group.id)
+    elif "IpProtocol" in given:
+        found += _from_networks(given, [given.text("CidrIp", "0.0.0.0/0")])
     if not found:
         raise missing_parameter("IpPermissions")
     return found

@@ -152,6 +152,23 @@ class TestASecurityGroup:
         ranges = {(one["IpProtocol"], one["FromPort"], one["ToPort"]) for one in default["IpPermissions"]}
         assert ranges == {("icmp", -1, -1), ("tcp", 1, 65535), ("udp", 1, 65535)}
 
+    async def test_lets_in_by_a_group_and_a_port_no_more_than_that(self, door: Door) -> None:
+        web = await group(door)
+        asked: dict[str, Any] = {
+            "IpProtocol": "tcp",
+            "FromPort": 22,
+            "ToPort": 22,
+            "SourceSecurityGroupName": "default",
+        }
+
+        await door.ask("authorize_security_group_ingress", GroupId=web, **asked)
+
+        (permission,) = await permissions(door, web)
+        assert [one["GroupName"] for one in permission["UserIdGroupPairs"]] == ["default"]
+        assert (permission["IpProtocol"], permission["FromPort"], permission["IpRanges"]) == ("tcp", 22, [])
+        both = await door.refusal("authorize_security_group_ingress", GroupId=web, CidrIp="10.0.0.0/8", **asked)
+        assert both == ("InvalidParameterCombination", 400)
+
     @pytest.mark.parametrize(
         ("change", "code"),
         [
