@@ -39,6 +39,13 @@ class Invalid(NovaflowError):
 
 
 @dataclass(eq=False, kw_only=True)
+class NoSuchImage(Invalid):
+    """The request names an image that is not there, or that the caller may not see."""
+
+    code = "no_such_image"
+
+
+@dataclass(eq=False, kw_only=True)
 class NotFound(NovaflowError):
     """No such thing, or none that the caller may see."""
 
@@ -301,6 +308,7 @@ REGISTRY: Final[dict[str, type[NovaflowError]]] = {
     error.code: error
     for error in (
         Invalid,
+        NoSuchImage,
         NotFound,
         Missing,
         Conflict,

@@ -18,7 +18,7 @@ from novaflow.db.hosts import Hosts
 from novaflow.db.keypairs import KeyPairs
 from novaflow.db.quotas import Quotas
 from novaflow.db.servers import ServerQuery, Servers
-from novaflow.errors import Forbidden, Invalid, NotFound, QuotaExceeded, TokenMismatch, Unauthorized
+from novaflow.errors import Forbidden, Invalid, NoSuchImage, NotFound, QuotaExceeded, TokenMismatch, Unauthorized
 from novaflow.messages import BUILD_INSTANCES, BuildInstance
 from novaflow.models import ClientToken, Context, ImageFacts, RequestSpec, Server
 from novaflow.operations.boot_disks import BootDisks
@@ -146,9 +146,9 @@ class ServerBoot:
         try:
             return await self._images.show(image_id, context.token)
         except NotFound as error:
-            raise Invalid(reason="Can not find requested image") from error
+            raise NoSuchImage(reason="Can not find requested image") from error
         except (Forbidden, Unauthorized) as error:
-            raise Invalid(reason=f"Not authorized for image {image_id}.") from error
+            raise NoSuchImage(reason=f"Not authorized for image {image_id}.") from error
 
     async def _zone(self, request: BootRequest) -> str:
         """The zone asked for; empty if the forced host is in another one, since the host counts then."""

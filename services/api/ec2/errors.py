@@ -45,6 +45,7 @@ _NOT_FOUND: Final = {
 """Of what was there when the request was read, and went before it was carried out."""
 
 _CODES: Final[dict[type[errors.NovaflowError], str]] = {
+    errors.NoSuchImage: "InvalidAMIID.NotFound",
     errors.LimitExceeded: "ResourceLimitExceeded",
     errors.TooLarge: "ResourceLimitExceeded",
     errors.WrongState: "IncorrectInstanceState",

@@ -20,6 +20,7 @@ from services.api.ec2.block_devices import data_disks
 from services.api.ec2.errors import Ec2Error, invalid_value
 from services.api.ec2.frame import Action, Answer, Call, Ec2Api
 from services.api.ec2.ids import IMAGE, resolve
+from services.api.ec2.images import find
 from services.api.ec2.instance_lookup import described
 from services.api.ec2.instance_views import reservation
 from services.api.ec2.protocol import Params
@@ -96,6 +97,8 @@ async def _images(api: Ec2Api, call: Call) -> tuple[str, str, str]:
     """The image, and the kernel and the ramdisk where others than the image's own are asked for."""
     given = [call.params.text("ImageId"), call.params.text("KernelId", ""), call.params.text("RamdiskId", "")]
     found = await resolve(api.ids, IMAGE, [one for one in given if one])
+    for file in filter(None, given[1:]):  # who boots the image looks at that himself
+        await find(api, call, found[file], file)
     image, kernel, ramdisk = (found.get(one, "") for one in given)
     return image, kernel, ramdisk
 

@@ -91,6 +91,14 @@ async def test_an_image_is_made_of_an_instance_and_is_pending_until_it_is_there(
     assert (await world.show(server_id))["OS-EXT-STS:task_state"] == "image_snapshot_pending"
 
 
+async def test_an_image_that_the_caller_does_not_see_boots_nothing(world: World, door: Door) -> None:
+    theirs, mine = await named(world, THEIRS), await named(world, MINE)
+
+    for images in ({"ImageId": theirs}, {"ImageId": mine, "KernelId": f"aki-{theirs[4:]}"}):
+        refused = await door.refusal("run_instances", MinCount=1, MaxCount=1, InstanceType="m1.tiny", **images)
+        assert refused == ("InvalidAMIID.NotFound", 400)
+
+
 async def test_an_image_is_removed_by_its_owner_alone(world: World, door: Door) -> None:
     mine, theirs = await named(world, MINE), await named(world, THEIRS)
 
