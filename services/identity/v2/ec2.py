@@ -6,6 +6,7 @@ from aiohttp import web
 
 from novaflow.errors import NotFound, Unauthorized
 from novaflow.identity.models import DEFAULT_DOMAIN
+from novaflow.identity.roles import MEMBER_ROLE
 from services.identity.access import claims_of, require_admin_or
 from services.identity.authority import Authority
 from services.identity.ec2_bodies import pair_view, read_project_id, read_signed
@@ -39,7 +40,7 @@ class Ec2:
 
     async def create(self, request: web.Request) -> web.Response:
         """A new key pair of a user for a tenant."""
-        user_id = await self._user(request, "ec2_create_credential")
+        user_id = await self._user(request, "ec2_create_credential", writes=True)
         pair = await self._keys.create(user_id, await read_project_id(request))
         return json_response({"credential": pair_view(pair)})
 
@@ -51,7 +52,7 @@ class Ec2:
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete a key pair."""
-        user_id = await self._user(request, "ec2_delete_credential")
+        user_id = await self._user(request, "ec2_delete_credential", writes=True)
         await self._keys.delete(user_id, request.match_info["access"])
         return web.Response(status=204)
 
@@ -65,10 +66,12 @@ class Ec2:
         request[SPAN].attributes["audit_id"] = issued.claims.audit_ids[0]
         return json_response({"access": await access_view(self._authority, issued.token, issued.claims)})
 
-    async def _user(self, request: web.Request, rule: str) -> str:
-        """The user whose keys a request is about, if the asker may deal with them. Raises Forbidden, NotFound."""
+    async def _user(self, request: web.Request, rule: str, *, writes: bool = False) -> str:
+        """The user whose keys a request is about, if the asker may deal with them, as in v3. Raises Forbidden, NotFound."""
         user_id = request.match_info["id"]
-        require_admin_or(request, rule, is_own=claims_of(request).user.id == user_id)
+        claims = claims_of(request)
+        is_own = claims.user.id == user_id and (not writes or claims.has_role(MEMBER_ROLE))
+        require_admin_or(request, rule, is_own=is_own)
         if (await self._authority.records.users.get(user_id)).domain_id != DEFAULT_DOMAIN:
             raise NotFound(kind="user", key=user_id)
         return user_id

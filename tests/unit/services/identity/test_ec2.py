@@ -101,10 +101,11 @@ async def test_a_pair_is_found_under_its_owner_only(world: IdentityWorld, owner:
     assert len((await world.get(owner.path()))["credentials"]) == 1
 
 
-async def test_a_reader_has_its_pairs_shown_and_makes_none(world: IdentityWorld) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_reader_has_its_pairs_shown_and_makes_none(world: IdentityWorld, version: str) -> None:
     user_id, project_id = await world.user_in_project("rita", role="reader")
     token = await world.token_of("rita", "rita", "rita-project")
-    path = f"/v3/users/{user_id}/credentials/OS-EC2"
+    path = f"/{version}/users/{user_id}/credentials/OS-EC2"
 
     assert (await world.ask("POST", path, {"tenant_id": project_id}, token=token)).status == 403
     assert (await world.get(path, token=token))["credentials"] == []
