@@ -18,6 +18,7 @@ from services.compute.boots import has_rebooted, note_boot
 from services.compute.host import ComputeHost
 from services.compute.strays import Strays
 
+PAUSE: Final = 1.0  # seconds between two tries to start what ran before the machine went down
 SETTLING_TIME: Final = 0.5  # seconds before a changed power state is looked at again and believed
 # A server in one of these has a guest here, whose power state is worth knowing.
 WITH_GUEST: Final = frozenset(
@@ -41,7 +42,8 @@ class Auditor:
 
     async def run(self, guests: Sequence[GuestState], servers: Sequence[HostedServer]) -> None:
         """Compare what was found at the start, then every `compute.sync_power_state_interval` seconds, until cancelled."""
-        await self._surviving(self._start_again(servers))
+        while not await self._surviving(self._start_again(servers)):
+            await self._host.clock.sleep(PAUSE)  # the comparison would take them for stopped
         await self._surviving(self.compare(guests, servers))
         while True:
             await self._host.clock.sleep(self._host.config.compute.sync_power_state_interval)
@@ -114,14 +116,16 @@ class Auditor:
             self._host.told[server_id] = power
             await self._host.records.power(server_id, power)
 
-    async def _surviving(self, work: Coroutine[Any, Any, None]) -> None:
-        """What cannot be done now is done at the next audit."""
+    async def _surviving(self, work: Coroutine[Any, Any, None]) -> bool:
+        """What cannot be done now is done at the next audit; False when that is because somebody is away."""
         try:
             await work
         except (NovaflowError, BusError) as error:
             log.warning("host %s is audited later: %s", self._host.name, error)
+            return False
         except Exception:
             log.exception("host %s could not be audited", self._host.name)
+        return True
 
     async def _compare_power(self, server: HostedServer, found: Mapping[str, Power]) -> None:
         if server.vm not in WITH_GUEST or server.task is not Task.IDLE or server.task_id is not None:

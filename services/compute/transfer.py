@@ -107,7 +107,7 @@ class Offers:
         path = self._known(request).files.get(request.match_info["name"])
         if path is None:
             raise web.HTTPNotFound
-        size = (await asyncio.to_thread(path.stat)).st_size
+        size = (await asyncio.to_thread(_sizes, {path.name: path}))[path.name]
         response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
         response.content_length = size + DIGEST_BYTES
         try:
@@ -153,4 +153,8 @@ async def _pour(stream: BinaryIO, size: int, response: web.StreamResponse) -> No
 
 
 def _sizes(files: dict[str, Path]) -> dict[str, int]:
-    return {name: path.stat().st_size for name, path in files.items()}
+    """Raises HTTPNotFound when the guest was put back or forgotten meanwhile."""
+    try:
+        return {name: path.stat().st_size for name, path in files.items()}
+    except FileNotFoundError:
+        raise web.HTTPNotFound from None

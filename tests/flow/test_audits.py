@@ -1,5 +1,6 @@
 """What crashes, lost orders and absences leave behind is found, set right and said; what nobody knows is left alone."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from novaflow.db import moving
 from novaflow.models import Server
 from novaflow.states import Event, Power, Vm
 from novaflow.tasks import TaskParams
+from services.compute import records
 from services.compute.boots import NOTE
 from services.compute.service import DIRECTORY
 from services.internal_orders import order_internally
 from tests.support.cloud import USER, Cloud, cloud, settings
+from tests.support.moves import once
 
 STRAY = "99999999-9999-4999-8999-999999999999"
 
@@ -163,6 +166,31 @@ async def test_guests_that_ran_when_their_machine_went_down_are_started_when_it_
         assert (await world.server(server.id)).status == "ACTIVE"
         assert [action.action for action in await world.servers.actions(server.id)] == ["create"]
         assert await world.drivers[host].power(stopped.id) is Power.SHUTDOWN
+
+
+async def test_they_are_started_also_when_the_conductor_is_away_at_that_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cloud(tmp_path, often()) as world:
+        (server,) = await world.boot()
+        host = server.host or ""
+        await world.processes["compute"].kill()
+        world.drivers[host].guest_dies(server.id)
+        (tmp_path / DIRECTORY / host / NOTE).write_text("an earlier boot\n")
+        monkeypatch.setattr(records, "TIMEOUT", 1.0)  # seconds; of a question that nobody answers
+
+        with once(world, "call conductor.host_started", world.processes["conductor"].kill) as done:
+            starting = asyncio.create_task(world.processes["compute"].start())
+            await done.wait()
+        await asyncio.sleep(2.0)
+        await world.processes["conductor"].start()
+        await starting
+
+        async def runs() -> bool:
+            return await world.drivers[host].power(server.id) is Power.RUNNING
+
+        await world.until(runs)
+        assert [action.action for action in await world.servers.actions(server.id)] == ["create"]
 
 
 async def test_a_paused_server_whose_guest_dies_is_stopped(tmp_path: Path) -> None:

@@ -95,6 +95,17 @@ async def test_only_the_files_of_the_offer_are_given(world: World, name: str) ->
     assert await world.status(f"{url}/{name}", key) == 404
 
 
+async def test_files_that_are_gone_are_not_there(world: World) -> None:
+    file = world.park("disk", b"x")
+    url, key = world.offers.make("a", SERVER, [file])
+    Path(file.path).unlink()
+
+    assert await world.status(url, key) == 404
+    assert await world.status(f"{url}/disk", key) == 404
+    with pytest.raises(OfferOver):
+        await world.arrivals.fetch(order(url, key))
+
+
 async def test_a_key_dies_with_its_offer(world: World) -> None:
     file = world.park("disk", b"x")
     first, second = world.offers.make("a", SERVER, [file]), world.offers.make("a", SERVER, [file])
