@@ -134,9 +134,9 @@ async def _add(
         "attached_at": now,
         "delete_on_termination": disk.delete_on_termination,
     }
-    if disk.snapshot_id:
-        await hold_source(connection, disk.snapshot_id)
     await volume_usage.add(connection, _ADD, row, Usage(volumes=1, gigabytes=disk.size_gb), limits)
+    if disk.snapshot_id:  # after the usages, as whoever makes a volume of it alone holds them
+        await hold_source(connection, disk.snapshot_id)
 
 
 async def _book(connection: AsyncConnection, context: Context, server_id: str, disk: NewDisk, now: datetime) -> None:
