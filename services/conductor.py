@@ -84,7 +84,14 @@ class Conductor:
     """Answers to the compute hosts."""
 
     def __init__(
-        self, bus: Bus, servers: Servers, hosts: Hosts, ids: Ec2Ids, recovery: Recovery, config: Config
+        self,
+        bus: Bus,
+        servers: Servers,
+        hosts: Hosts,
+        ids: Ec2Ids,
+        recovery: Recovery,
+        desk: VolumeDesk,
+        config: Config,
     ) -> None:
         self._bus = bus
         self._servers = servers
@@ -92,6 +99,7 @@ class Conductor:
         self._hosts = hosts
         self._ids = ids
         self._recovery = recovery
+        self._desk = desk
         self._config = config
 
     async def start_build(self, ask: TaskStep) -> BuildPlan:
@@ -166,10 +174,11 @@ class Conductor:
         return Judged(verdicts=await self._servers.judge(ask.host, ask.server_ids))
 
     async def heartbeat(self, ask: Heartbeat) -> Nothing:
-        """The host lives, and so do the tasks it works on."""
+        """The host lives, and so do the tasks and the orders for volumes that it works on."""
         await self._hosts.heartbeat(ask.host, ask.resources)
         if ask.running:
             await self._servers.renew(ask.running)
+            await self._desk.renew(ask.running)
         return Nothing()
 
     def serve(self, bus: Bus, power: PowerSync) -> None:
@@ -209,8 +218,8 @@ async def _serving(
     config, clock = runtime.config, runtime.clock
     servers, hosts = Servers(database, clock, tell), Hosts(database, clock)
     recovery = Recovery(bus, servers, hosts, config, clock, tracer)
-    Conductor(bus, servers, hosts, Ec2Ids(database), recovery, config).serve(bus, PowerSync(bus, servers))
     desk = VolumeDesk(bus, Volumes(database), VolumeSnapshots(database), config.conductor, clock)
+    Conductor(bus, servers, hosts, Ec2Ids(database), recovery, desk, config).serve(bus, PowerSync(bus, servers))
     desk.serve(bus)
     await bus.serve(CONDUCTOR)
     beats = beat(Services(database, clock), BINARY, config.compute.heartbeat_interval, clock)

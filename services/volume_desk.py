@@ -1,13 +1,14 @@
 """The compute hosts' hand in the records of volumes: what an order is about, how it ended, what a host should have.
 
-An order that was lost, or whose host is away, is found again here: after `conductor.task_lease` seconds it is sent once more, and after
+An order that was lost, or whose host is away, is found again here: after `conductor.task_lease` seconds without a sign that its host works on
+it (a heartbeat that names it) it is sent once more, and after
 `conductor.task_attempts` times it is given up. What a host does about an order that was given up meanwhile, its own audit puts right
 (services.compute.volume_audit).
 """
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final, TypeVar
@@ -97,6 +98,11 @@ class VolumeDesk:
             snapshots=tuple(await self._snapshots.on_host(ask.host, ask.snapshot_ids)),
             ready_servers=tuple(await self._volumes.ready_servers(ask.host)),
         )
+
+    async def renew(self, order_ids: Sequence[str]) -> None:
+        """A sign of life of these orders: somebody works on them."""
+        for things in (self._volumes, self._snapshots):
+            await things.renew(order_ids, self._clock.now())
 
     def serve(self, bus: Bus) -> None:
         """Everything about volumes that the conductor answers to."""

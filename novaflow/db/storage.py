@@ -4,7 +4,7 @@ An order that is accepted and a report that it ended are each one conditional UP
 id, which the row keeps until the next one.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
@@ -93,6 +93,15 @@ class Storage(Generic[T]):
             return (await connection.execute(update(self.table).where(*same).values(values))).rowcount == 1
 
         return await self.db.write(work)
+
+    async def renew(self, order_ids: Sequence[str], now: datetime) -> None:
+        """These orders, as far as they are for something of this table and have not ended, count as sent just now."""
+        running = self.table.c.status.in_(RUNNING) & self.table.c.order_id.in_(order_ids)
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(update(self.table).where(running).values(ordered_at=now))
+
+        await self.db.write(work)
 
     async def ordered(self, thing_id: str, order_id: str, host: str) -> T:
         """What this order is for, if it is still to be carried out on this host; raises TaskSuperseded."""

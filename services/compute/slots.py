@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Slot:
-    """One order's turn at one server. `task_id` is empty for the host's own housekeeping."""
+    """One order's turn at one server, or at a volume: then `task_id` is the order's. It is empty for the host's own housekeeping."""
 
     def __init__(self, server_id: str, task_id: str) -> None:
         self.server_id = server_id
@@ -111,5 +111,5 @@ class Slots:
 
     @property
     def running(self) -> tuple[str, ...]:
-        """The tasks that this host works on or has taken from the queue to work on."""
+        """The tasks, and the orders for volumes, that this host works on or has taken from the queue to work on."""
         return tuple({slot.task_id: None for slots in self._slots.values() for slot in slots if slot.task_id})

@@ -91,7 +91,7 @@ class VolumeWork:
 
     async def _carry_out(self, ask: VolumeOrder, work: Callable[[Volume, Slot], Awaitable[str]]) -> None:
         try:
-            async with self._host.slots.hold(ask.server_id or ask.id) as slot:
+            async with self._host.slots.hold(ask.server_id or ask.id, ask.order_id) as slot:
                 volume = await self._host.records.volume(ask)
                 device, fault = "", None
                 try:
@@ -108,7 +108,7 @@ class VolumeWork:
 
     async def _carry_out_snapshot(self, ask: VolumeOrder, work: Callable[[VolumeSnapshot], Awaitable[None]]) -> None:
         try:
-            async with self._host.slots.hold(ask.id):
+            async with self._host.slots.hold(ask.id, ask.order_id):
                 snapshot = await self._host.records.volume_snapshot(ask)
                 fault = None
                 try:

@@ -1,5 +1,6 @@
 """Volumes through the whole cloud: given, taken, copied, and put right after every crash."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,22 @@ async def test_an_order_whose_host_is_killed_is_carried_out_when_it_is_back(tmp_
 
         assert (await store.settled(volume)).status is Status.IN_USE
         assert (await store.stored(server))[0].server_id == server.id
+
+
+async def test_an_order_that_takes_long_is_not_given_up_while_its_host_works_on_it(tmp_path: Path) -> None:
+    gate = Gate("snapshot_volume")
+    conductor = Conductor(task_lease=0.8, recovery_interval=0.05, task_attempts=2)
+    async with cloud(tmp_path, settings(conductor=conductor), before=gate) as world:
+        store, (server,) = Store(world), await world.boot()
+        volume = await store.attach(server, await store.made())
+        copying = asyncio.create_task(store.copied(volume, may_be_in_use=True))
+        await gate.reached.wait()
+        await asyncio.sleep(2.5)  # more than the leases of all its orders
+
+        gate.open()
+
+        copied = await copying
+        assert (copied.status, copied.fault) == (Status.AVAILABLE, "")
 
 
 async def test_an_order_that_was_lost_is_sent_again(tmp_path: Path) -> None:
