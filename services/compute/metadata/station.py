@@ -92,6 +92,8 @@ class Station:
         transport = self._open.get(key) or self._begin(key, segment)
         if transport is not None:
             self._hear(transport, segment)
+            if transport.conversation.phase is Phase.OVER:  # at once: the guest may open another
+                self._forget(key, None)
         elif refused := refusal(segment):
             self._put(write_segment(refused))
 

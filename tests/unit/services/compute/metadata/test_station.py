@@ -58,6 +58,20 @@ async def test_a_guest_can_ask_again_and_again(station: Station, home: Path) -> 
     guest.close()
 
 
+async def test_a_connection_that_has_ended_makes_room_at_once(
+    station: Station, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.compute.metadata.station.TICK", 600.0)
+    guest = Guest(laid(home))
+
+    for number in range(CONNECTIONS + 1):
+        await guest.send(tcp(1000, 0, SYN, port=50000 + number))
+        opened = await guest.receive()
+        assert opened[47] == SYN | ACK
+        await guest.send(tcp(1001, 0, RST, port=50000 + number))
+    guest.close()
+
+
 async def test_who_asks_for_the_address_or_the_gateway_is_told(station: Station, home: Path) -> None:
     guest = Guest(laid(home))
 
