@@ -113,7 +113,8 @@ async def _ask(*command: str) -> tuple[int, str]:
         env={**os.environ, "LIBVIRT_LOG_OUTPUTS": "4:file:/dev/null"},
     )  # fmt: skip
     try:
-        out, _ = await asyncio.wait_for(process.communicate(), _SECONDS)
+        async with asyncio.timeout(_SECONDS):
+            out, _ = await process.communicate()
     except TimeoutError:
         process.kill()
         await process.wait()

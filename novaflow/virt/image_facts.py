@@ -95,7 +95,8 @@ async def inspect(image: DiskImage) -> Format:
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        out, err = await asyncio.wait_for(process.communicate(), _INFO_SECONDS)
+        async with asyncio.timeout(_INFO_SECONDS):
+            out, err = await process.communicate()
     except BaseException:
         if process.returncode is None:
             process.kill()

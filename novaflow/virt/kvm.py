@@ -119,7 +119,8 @@ async def says_banner(kernel: Path, accelerator: str, seconds: float) -> bool:
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:
-        return await asyncio.wait_for(_reads_banner(process), seconds)
+        async with asyncio.timeout(seconds):
+            return await _reads_banner(process)
     except TimeoutError:
         return False
     finally:

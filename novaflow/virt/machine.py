@@ -29,7 +29,8 @@ async def qemu_version(program: str) -> int:
         program, "--version", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
     )  # fmt: skip
     try:
-        said, _ = await asyncio.wait_for(process.communicate(), _SECONDS)
+        async with asyncio.timeout(_SECONDS):
+            said, _ = await process.communicate()
     except TimeoutError:
         process.kill()
         await process.wait()

@@ -1,12 +1,15 @@
 """Disks made, copied and grown by qemu-img. Formats are always said: QEMU must never guess that of bytes which a user gave."""
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from novaflow.virt.driver import DiskImage
 from novaflow.virt.image_facts import QCOW2_HEADER_BYTES, Format, qcow2_virtual_bytes
+
+T = TypeVar("T")
 
 STALL_SECONDS: Final = 300.0  # a copy that gets no further for so long is given up
 _SECONDS: Final = 60.0
@@ -59,9 +62,9 @@ async def _run(*arguments: str, seconds: float = _SECONDS) -> None:
     assert process.stdout  # noqa: S101 - it is a pipe
     said = b""
     try:
-        while heard := await asyncio.wait_for(process.stdout.read(_STREAM_BYTES), seconds):
+        while heard := await _in_time(process.stdout.read(_STREAM_BYTES), seconds):
             said = (said + heard)[-_STREAM_BYTES:]
-        await asyncio.wait_for(process.wait(), seconds)
+        await _in_time(process.wait(), seconds)
     except TimeoutError:
         raise ImageFailed(f"qemu-img {arguments[0]} got no further for {seconds:.0f} s") from None
     finally:  # it must not write into a directory that is being removed
@@ -72,3 +75,9 @@ async def _run(*arguments: str, seconds: float = _SECONDS) -> None:
     if process.returncode != 0:
         text = said.decode(errors="replace").rpartition("\r")[2].strip()  # without the progress before it
         raise ImageFailed(text or f"qemu-img ended with {process.returncode}")
+
+
+async def _in_time(work: Awaitable[T], seconds: float) -> T:
+    """Not by asyncio.wait_for, which in Python 3.11 forgets a cancellation that comes in the moment when `work` is done."""
+    async with asyncio.timeout(seconds):
+        return await work

@@ -169,7 +169,8 @@ async def _greets(port: int) -> bool:
     except OSError:
         return False
     try:
-        return bool(await asyncio.wait_for(reader.read(1), _START_TIMEOUT))
+        async with asyncio.timeout(_START_TIMEOUT):
+            return bool(await reader.read(1))
     except (OSError, TimeoutError):
         return False
     finally:

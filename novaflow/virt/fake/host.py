@@ -104,7 +104,8 @@ class FakeHost:
         try:
             await self.begin("migrate", server_id)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(forced.wait(), self.delays.migrate)
+                async with asyncio.timeout(self.delays.migrate):
+                    await forced.wait()
         finally:
             del self._leaving[server_id]
 

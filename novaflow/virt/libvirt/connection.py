@@ -100,7 +100,8 @@ class Connection:
 
         done = threads.submit(call)
         done.add_done_callback(_seen)
-        return await asyncio.wait_for(asyncio.wrap_future(done), seconds)
+        async with asyncio.timeout(seconds):
+            return await asyncio.wrap_future(done)
 
     def _alive(self) -> libvirt.virConnect:
         """The link, opened anew when a daemon went away; raises libvirtError."""
