@@ -17,8 +17,10 @@ _TAKEN: Final = "Duplicate nodes with node-name"
 _LOCKED: Final = 'Failed to get "write" lock'
 _TRIES: Final = 8  # one libvirt leaves one or two names
 _PROTOCOL: Final = "file"  # the driver of the lower of a disk's two nodes
-_LET_GO_SECONDS: Final = 5.0
+_LET_GO_SECONDS: Final = 17.0
+_ASK_SECONDS: Final = 5.5  # between two askings; for 5 s after one QEMU refuses the next
 _LOOK_SECONDS: Final = 0.1
+_UNLOCK_SECONDS: Final = 0.3  # what has just been closed may be locked a moment longer
 _DEVICES: Final = "/machine/peripheral/"
 _REFUSED: Final[list[Any]] = []
 
@@ -28,6 +30,7 @@ def beside_leftovers(domain: libvirt.virDomain, path: str, act: Callable[[], obj
 
     Raises libvirtError, also when a guest does not answer that shall let a disk go.
     """
+    is_closed = False
     for left in reversed(range(_TRIES)):
         try:
             act()
@@ -35,8 +38,11 @@ def beside_leftovers(domain: libvirt.virDomain, path: str, act: Callable[[], obj
             is_taken, is_locked = _TAKEN in str(error), _LOCKED in str(error)
             if left == 0 or not (is_taken or is_locked):
                 raise
-            if not _close(domain, path) and is_locked:
+            is_closed = _close(domain, path) or is_closed
+            if is_locked and not is_closed:
                 raise
+            if is_locked:
+                time.sleep(_UNLOCK_SECONDS)
         else:
             return
 
@@ -45,14 +51,23 @@ def _close(domain: libvirt.virDomain, path: str) -> bool:
     """Whether QEMU had the file open, and has not any more."""
     nodes = [node for node in _command(domain, "query-named-block-nodes", flat=True) if node.get("file") == path]
     names = {node["node-name"] for node in nodes}
-    for device in list(_devices(domain, names)):
-        _command(domain, "device_del", id=device)
-    ends = time.monotonic() + _LET_GO_SECONDS
-    while any(_devices(domain, names)) and time.monotonic() < ends:
-        time.sleep(_LOOK_SECONDS)
+    _ask_back(domain, names)
     upper_first = sorted(nodes, key=lambda node: bool(node["drv"] == _PROTOCOL))
     answers = [_command(domain, "blockdev-del", **{"node-name": node["node-name"]}) for node in upper_first]
     return bool(answers) and answers[-1] != _REFUSED
+
+
+def _ask_back(domain: libvirt.virDomain, names: set[str]) -> None:
+    """Have the guest let go of the disks that are these nodes: asked again, since one that is busy may miss an asking."""
+    now = ask_at = time.monotonic()
+    ends = now + _LET_GO_SECONDS
+    while (devices := set(_devices(domain, names))) and now < ends:
+        if now >= ask_at:
+            ask_at = now + _ASK_SECONDS
+            for device in devices:
+                _command(domain, "device_del", id=device)
+        time.sleep(_LOOK_SECONDS)
+        now = time.monotonic()
 
 
 def _devices(domain: libvirt.virDomain, names: set[str]) -> Iterator[str]:
