@@ -98,14 +98,15 @@ async def test_a_source_that_is_killed_while_it_aborts_does_not_go_on_afterwards
         await _is_cancelled(world, server)
 
 
-async def test_an_abort_that_comes_late_aborts_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("late", [LIVE_MIGRATION_ABORT, LIVE_MIGRATION_FORCE_COMPLETE], ids=["abort", "force"])
+async def test_an_order_to_a_migration_that_is_over_changes_nothing(tmp_path: Path, late: Cast[ServerOrder]) -> None:
     async with two_hosts(tmp_path) as world:
         (server,) = await world.boot()
         ordered = await move(world, server, "live-migration", settle=False)
         moved = await settled(world, server.id)
 
         for host in (server.host, moved.host):
-            await tell(world, host, ordered, LIVE_MIGRATION_ABORT)
+            await tell(world, host, ordered, late)
         await world.quiet()
 
         assert moved.host == other(world, server.host)
@@ -167,20 +168,6 @@ async def test_a_live_migration_that_would_last_for_ever_is_forced_to_complete(t
         assert await statuses(world, server.id) == ["completed"]
         assert (await world.server(server.id)).power is Power.RUNNING  # that it stood still meanwhile is nobody's wish
         await exact(world, quota=(1, 1, 512))
-
-
-async def test_a_completion_that_is_forced_late_changes_nothing(tmp_path: Path) -> None:
-    async with two_hosts(tmp_path) as world:
-        (server,) = await world.boot()
-        ordered = await move(world, server, "live-migration", settle=False)
-        moved = await settled(world, server.id)
-
-        for host in (server.host, moved.host):
-            await tell(world, host, ordered, LIVE_MIGRATION_FORCE_COMPLETE)
-        await world.quiet()
-
-        assert (await world.server(server.id)).power is Power.RUNNING
-        assert world.guests() == {server.id: [moved.host]}
 
 
 async def _is_cancelled(world: Cloud, server: Server) -> None:
